@@ -1,0 +1,1 @@
+"""Rules, evaluation, incidents, channels and deliveries."""

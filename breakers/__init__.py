@@ -1,0 +1,1 @@
+"""The domain: registry, ingest, history, live state, desired state, agent protocol."""

@@ -1,0 +1,1 @@
+"""The Django project: settings, wiring, pages and the `up` command."""

@@ -1,0 +1,90 @@
+"""The environment, read once and typed. Nothing else in the project looks at it.
+
+Where no URL names PostgreSQL or Redis, the running system is found by the data directory: `manage.py up`
+leaves the addresses of its own servers in `run.json` there, readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+RUN_FILE = "run.json"
+SECRET_KEY_FILE = "secret_key"
+
+
+class Config(BaseSettings):
+    """Settings by their environment variables; secrets print as stars."""
+
+    model_config = SettingsConfigDict(env_file=None, extra="ignore", frozen=True)
+
+    database_url: SecretStr | None = None
+    """PostgreSQL as the program's role; unset: the server that `up` keeps in the data directory."""
+    database_owner_url: SecretStr | None = None
+    """PostgreSQL as the role that migrates and owns the tables; unset: the same as `database_url`."""
+    redis_url: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    allowed_hosts: str = "127.0.0.1,localhost,[::1]"
+    """Commas between; the host of `public_url` is always allowed."""
+    public_url: str = "http://127.0.0.1:8000"
+    data_dir: Path = Field(default=Path(".panelboard"), validation_alias="PANELBOARD_DATA_DIR")
+    email_url: SecretStr | None = None
+    admin_password: SecretStr | None = Field(default=None, validation_alias="PANELBOARD_ADMIN_PASSWORD")
+    bootstrap_key: SecretStr | None = Field(default=None, validation_alias="PANELBOARD_BOOTSTRAP_KEY")
+    webhook_allow: str = Field(default="", validation_alias="PANELBOARD_WEBHOOK_ALLOW")
+    """Hosts and networks that webhooks may reach although they are not public; commas between."""
+    encryption_keys: SecretStr | None = Field(
+        default=None, validation_alias="PANELBOARD_ENCRYPTION_KEYS"
+    )
+    """Fernet keys, newest first, commas between; unset: one derived from `secret_key`."""
+
+
+def _found(data_dir: Path) -> dict[str, str]:
+    """What a running `up` left in the data directory: no file, nothing."""
+    try:
+        return dict(json.loads((data_dir / RUN_FILE).read_text()))
+    except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
+        return {}
+
+
+def kept_secret_key(data_dir: Path) -> str:
+    """The secret key of this data directory, made on first need; two makers agree on one."""
+    path = data_dir / SECRET_KEY_FILE
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mine = path.with_name(f".{SECRET_KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        pass
+    mine.touch(mode=0o600)
+    mine.write_text(secrets.token_urlsafe(50))
+    try:
+        os.link(mine, path)
+    except FileExistsError:
+        pass
+    finally:
+        mine.unlink()
+    return path.read_text().strip()
+
+
+@cache
+def load() -> Config:
+    """The configuration of this process."""
+    config = Config()
+    found = _found(config.data_dir)
+    update: dict[str, object] = {}
+    for name in ("database_url", "database_owner_url", "redis_url"):
+        belongs_elsewhere = name == "database_owner_url" and config.database_url is not None
+        if getattr(config, name) is None and name in found and not belongs_elsewhere:
+            update[name] = SecretStr(found[name])
+    if "public_url" in found and "public_url" not in config.model_fields_set:
+        update["public_url"] = found["public_url"]
+    if config.secret_key is None:
+        update["secret_key"] = SecretStr(kept_secret_key(config.data_dir))
+    return config.model_copy(update=update)
