@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 RUN_FILE = "run.json"
-SECRET_KEY_FILE = "secret_key"
+SECRET_KEY_FILE = "secret_key"  # noqa: S105 - a file name
 
 
 class Config(BaseSettings):
@@ -35,8 +35,12 @@ class Config(BaseSettings):
     public_url: str = "http://127.0.0.1:8000"
     data_dir: Path = Field(default=Path(".panelboard"), validation_alias="PANELBOARD_DATA_DIR")
     email_url: SecretStr | None = None
-    admin_password: SecretStr | None = Field(default=None, validation_alias="PANELBOARD_ADMIN_PASSWORD")
-    bootstrap_key: SecretStr | None = Field(default=None, validation_alias="PANELBOARD_BOOTSTRAP_KEY")
+    admin_password: SecretStr | None = Field(
+        default=None, validation_alias="PANELBOARD_ADMIN_PASSWORD"
+    )
+    bootstrap_key: SecretStr | None = Field(
+        default=None, validation_alias="PANELBOARD_BOOTSTRAP_KEY"
+    )
     webhook_allow: str = Field(default="", validation_alias="PANELBOARD_WEBHOOK_ALLOW")
     """Hosts and networks that webhooks may reach although they are not public; commas between."""
     encryption_keys: SecretStr | None = Field(

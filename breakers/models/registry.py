@@ -1,0 +1,177 @@
+"""Who is there: environments, services, instances, breakers, and each breaker inside each instance."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from breakers.states import State
+
+NAME_MAX = 200
+
+
+class Environment(models.Model):
+    """A world of its own (`prod`, `staging`): nothing is grouped or steered across environments."""
+
+    name = models.CharField(max_length=NAME_MAX, unique=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "environment"
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(name=""), name="environment_named")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Service(models.Model):
+    """A deployable that calls others."""
+
+    environment = models.ForeignKey(Environment, models.PROTECT, related_name="services")
+    name = models.CharField(max_length=NAME_MAX)
+    created_at = models.DateTimeField(db_default=Now())
+    desired_number = models.BigIntegerField(db_default=0)
+    """Raised under this row's lock at each change of desired state, so that a cursor skips none."""
+
+    class Meta:
+        db_table = "service"
+        constraints = [
+            models.UniqueConstraint(fields=["environment", "name"], name="service_once"),
+            models.CheckConstraint(condition=~models.Q(name=""), name="service_named"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Instance(models.Model):
+    """One running process of a service.
+
+    Live means neither lost nor retired. `connected` is null for an instance known by HTTP events
+    alone, which is never lost.
+    """
+
+    service = models.ForeignKey(Service, models.PROTECT, related_name="instances")
+    name = models.CharField(max_length=NAME_MAX)
+    boot = models.CharField(max_length=NAME_MAX, null=True)
+    session = models.UUIDField(null=True)
+    """The agent session that speaks for this instance; another session's writes do not count."""
+    agent_name = models.CharField(max_length=NAME_MAX, db_default="")
+    agent_version = models.CharField(max_length=NAME_MAX, db_default="")
+    labels = models.JSONField(db_default={})
+    connected = models.BooleanField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    last_seen = models.DateTimeField(db_default=Now())
+    lost_at = models.DateTimeField(null=True)
+    retired_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "instance"
+        constraints = [
+            models.UniqueConstraint(fields=["service", "name"], name="instance_once"),
+            models.CheckConstraint(condition=~models.Q(name=""), name="instance_named"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Boot(models.Model):
+    """One life of an instance's process, ranked by the earliest time of any of its state changes."""
+
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="boots")
+    boot = models.CharField(max_length=NAME_MAX)
+    first_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "boot"
+        constraints = [models.UniqueConstraint(fields=["instance", "boot"], name="boot_once")]
+
+    def __str__(self) -> str:
+        return self.boot
+
+
+class Breaker(models.Model):
+    """A named breaker of a service, guarding calls to a target.
+
+    The column `changed_xid` (xid8, SQL only) names the last transaction that changed anything shown
+    of this breaker; the hub reads on from there.
+    """
+
+    service = models.ForeignKey(Service, models.PROTECT, related_name="breakers")
+    name = models.CharField(max_length=NAME_MAX)
+    target = models.CharField(max_length=NAME_MAX, null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+    change = models.BigIntegerField(db_default=0)
+    """Raised under this row's lock at each change; the hub ignores lower ones."""
+    revision = models.BigIntegerField(db_default=0)
+    """Of the desired state; only grows."""
+    desired_number = models.BigIntegerField(db_default=0)
+    """The service's `desired_number` at the last change of this breaker's desired state."""
+
+    class Meta:
+        db_table = "breaker"
+        constraints = [
+            models.UniqueConstraint(fields=["service", "name"], name="breaker_once"),
+            models.CheckConstraint(condition=~models.Q(name=""), name="breaker_named"),
+            models.CheckConstraint(condition=models.Q(revision__gte=0), name="breaker_revision"),
+        ]
+        indexes = [models.Index(fields=["service", "desired_number"], name="breaker_desired")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class BreakerInstance(models.Model):
+    """A breaker inside one instance: the thing that is actually open or closed.
+
+    `state` and its neighbours are those of the highest-ranking state change in history;
+    `boot`, `seq`, `at`, `origin` and `event_id` are that event's place in the order.
+    """
+
+    breaker = models.ForeignKey(Breaker, models.CASCADE, related_name="breaker_instances")
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="breaker_instances")
+    state = models.CharField(max_length=13, db_default=State.UNKNOWN)
+    natural_state = models.CharField(max_length=13, null=True)
+    since = models.DateTimeField(null=True)
+    cause = models.CharField(max_length=10, null=True)
+    reason = models.CharField(max_length=64, null=True)
+    detail = models.TextField(null=True)
+
+    boot = models.CharField(max_length=NAME_MAX, null=True)
+    seq = models.BigIntegerField(null=True)
+    at = models.DateTimeField(null=True)
+    origin = models.CharField(max_length=6, null=True)
+    event_id = models.CharField(max_length=NAME_MAX, null=True)
+
+    library = models.CharField(max_length=NAME_MAX, null=True)
+    config = models.JSONField(db_default={})
+    labels = models.JSONField(db_default={})
+    metrics = models.JSONField(null=True)
+    metrics_at = models.DateTimeField(null=True)
+
+    applied_revision = models.BigIntegerField(db_default=0)
+    applied_at = models.DateTimeField(null=True)
+    refused_revision = models.BigIntegerField(null=True)
+    refused_error = models.TextField(null=True)
+    refused_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "breaker_instance"
+        constraints = [
+            models.UniqueConstraint(fields=["breaker", "instance"], name="breaker_instance_once"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=list(State)), name="breaker_instance_state"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(natural_state__isnull=True)
+                | models.Q(natural_state__in=list(State)),
+                name="breaker_instance_natural_state",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.breaker_id} in {self.instance_id}: {self.state}"
