@@ -1,0 +1,66 @@
+"""Writing to the audit log: in the transaction of what it tells of, so that neither is without the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from breakers.access import Actor
+from breakers.models import AuditEntry, Breaker
+
+
+def record(
+    actor: Actor,
+    action: str,
+    *,
+    kind: str,
+    id: object,
+    subject: str,
+    reason: str = "",
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    environment: str | None = None,
+    service: str | None = None,
+) -> None:
+    """One entry; `before` and `after` are JSON and never hold a secret."""
+    AuditEntry.objects.create(
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_name=actor.name,
+        action=action,
+        environment=environment,
+        service=service,
+        subject_kind=kind,
+        subject_id=str(id),
+        subject=subject[:500],
+        reason=reason,
+        before=before,
+        after=after,
+        address=actor.address,
+        request_id=actor.request_id,
+    )
+
+
+def record_on_breaker(
+    actor: Actor,
+    action: str,
+    breaker: Breaker,
+    *,
+    reason: str,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """An entry about a breaker; its service and environment must be loaded."""
+    service = breaker.service
+    record(
+        actor,
+        action,
+        kind="breaker",
+        id=breaker.pk,
+        subject=f"{service.environment.name} / {service.name} / {breaker.name}",
+        reason=reason,
+        before=before,
+        after=after,
+        environment=service.environment.name,
+        service=service.name,
+    )

@@ -1,0 +1,36 @@
+"""`manage.py create_api_key NAME --scopes ingest,agent [--environment E] [--service S ...]`"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from breakers.errors import Invalid
+from breakers.keys import create_api_key
+
+
+class Command(BaseCommand):
+    help = "Makes an API key and prints it once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name")
+        parser.add_argument("--scopes", required=True, help="commas between")
+        parser.add_argument("--environment")
+        parser.add_argument("--service", action="append", help="may be given several times")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        scopes = [scope.strip() for scope in options["scopes"].split(",") if scope.strip()]
+        try:
+            _, text = create_api_key(
+                name=options["name"],
+                scopes=scopes,
+                environment=options["environment"],
+                services=options["service"],
+            )
+        except Invalid as problem:
+            raise CommandError(
+                "; ".join(f"{error.loc[0]}: {error.msg}" for error in problem.errors)
+            ) from problem
+        self.stdout.write(text)

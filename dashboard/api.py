@@ -1,0 +1,126 @@
+"""The HTTP API under /api/v1/: who calls, and how what goes wrong is told (RFC 9457)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, TypeVar
+
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.utils import check_csrf
+
+from breakers.access import Actor, actor_of_key, actor_of_person
+from breakers.errors import CallError, Forbidden, Invalid, Overloaded, Unauthenticated
+from breakers.keys import key_hash
+from breakers.models import ApiKey, Person
+
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+_USED_EVERY_S = 60
+
+
+def request_id(request: HttpRequest) -> str:
+    """The caller's X-Request-ID where usable, else a new one."""
+    said = request.headers.get("X-Request-ID", "")
+    return said if 0 < len(said) <= 100 and said.isprintable() else str(uuid.uuid4())
+
+
+def authenticate(request: HttpRequest) -> Actor:
+    """The actor of a request, by key or by session; raises Unauthenticated or (CSRF) Forbidden."""
+    address, number = request.META.get("REMOTE_ADDR") or None, request_id(request)
+    header = request.headers.get("Authorization")
+    if header is not None:
+        scheme, _, text = header.partition(" ")
+        if scheme.lower() != "bearer" or not text.strip():
+            raise Unauthenticated("Send “Authorization: Bearer KEY”.")
+        key = (
+            ApiKey.objects.select_related("environment")
+            .filter(hash=key_hash(text.strip()), revoked_at=None)
+            .first()
+        )
+        if key is None:
+            raise Unauthenticated("This key is unknown or revoked.")
+        now = timezone.now()
+        if key.last_used_at is None or (now - key.last_used_at).total_seconds() > _USED_EVERY_S:
+            ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+        return actor_of_key(key, address=address, request_id=number)
+    person = request.user
+    if not isinstance(person, Person):
+        raise Unauthenticated("Sign in, or send “Authorization: Bearer KEY”.")
+    if request.method not in _SAFE and check_csrf(request) is not None:
+        raise Forbidden("The X-CSRFToken header is missing or wrong.")
+    return actor_of_person(person, address=address, request_id=number)
+
+
+api = NinjaAPI(
+    title="Panelboard",
+    version="1",
+    urls_namespace="api",
+    auth=authenticate,
+    docs_url=None,
+    openapi_url="/openapi.json",
+)
+
+
+def problem(
+    status: int, title: str, detail: str, errors: list[dict[str, Any]] | None = None
+) -> HttpResponse:
+    """An answer of RFC 9457."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+    }
+    if errors is not None:
+        body["errors"] = errors
+    return JsonResponse(body, status=status, content_type="application/problem+json")
+
+
+Handled = TypeVar("Handled", bound=Exception)
+
+
+@api.exception_handler(CallError)
+def _call_error(request: HttpRequest, error: CallError) -> HttpResponse:
+    errors = None
+    if isinstance(error, Invalid):
+        errors = [{"loc": list(found.loc), "msg": found.msg} for found in error.errors]
+    response = problem(error.status, error.title, error.detail, errors)
+    if isinstance(error, Unauthenticated):
+        response["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Overloaded):
+        response["Retry-After"] = str(error.retry_after)
+    return response
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    # Ninja's loc begins with where ("body", "query") and, for a body, with the parameter's name.
+    errors = [
+        {
+            "loc": list(found["loc"][2:] if found["loc"][0] == "body" else found["loc"][1:]),
+            "msg": found["msg"],
+        }
+        for found in error.errors
+    ]
+    return problem(422, Invalid.title, "; ".join(str(found["msg"]) for found in errors), errors)
+
+
+@api.exception_handler(HttpError)
+def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    title = "Bad request" if error.status_code == 400 else "Error"
+    return problem(error.status_code, title, str(error))
+
+
+@api.exception_handler(Http404)
+def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return problem(404, "Not found", "There is nothing here.")
+
+
+@api.exception_handler(OperationalError)
+def _database_away(request: HttpRequest, error: OperationalError) -> HttpResponse:
+    response = problem(503, Overloaded.title, "The database does not answer. Nothing was changed.")
+    response["Retry-After"] = "2"
+    return response
