@@ -1,0 +1,50 @@
+/** Small pieces that rows, tiles and chips share. */
+
+import { html, nothing, svg, type SVGTemplateResult, type TemplateResult } from "lit";
+import { instanceMarks, instanceWords, percent, rateWords } from "../model/words";
+import { stateTitle, type State, type Summary } from "../model/summary";
+
+/** The state as a circuit diagram draws it; the word always stands beside it. */
+export function glyph(state: State): TemplateResult {
+  return html`<svg class="glyph" viewBox="0 0 28 16" aria-hidden="true"><use href="#g-${state}"></use></svg>`;
+}
+
+export function breakerUrl(summary: Summary): string {
+  return `/breakers/${encodeURIComponent(summary.id)}/`;
+}
+
+export function nameOf(summary: Summary): TemplateResult {
+  return summary.target === null
+    ? html`${summary.service}<span class="arrow"> · </span>${summary.breaker}`
+    : html`${summary.service}<span class="arrow"> → </span>${summary.target}`;
+}
+
+export function since(summary: Summary): TemplateResult | typeof nothing {
+  return summary.since === null ? nothing : html`<pb-time at=${summary.since} as="lasting"></pb-time>`;
+}
+
+/** A percentage as a bar, in attributes: the policy allows no inline style. */
+export function bar(part: number): SVGTemplateResult | TemplateResult {
+  const width = `${Math.min(100, Math.max(0, part))}%`;
+  return html`<svg class="bar" aria-hidden="true">
+    ${svg`<rect class="track" width="100%" height="4" y="1" rx="2"></rect><rect class="fill" width=${width} height="4" y="1" rx="2"></rect>`}
+  </svg>`;
+}
+
+export function rate(summary: Summary): TemplateResult {
+  if (summary.failure_rate === null) return html`<div class="rate quiet">${rateWords(summary)}</div>`;
+  return html`<div class="rate"><span><b>${percent(summary.failure_rate)}</b> failing</span>${bar(summary.failure_rate)}</div>`;
+}
+
+export function instances(summary: Summary): TemplateResult {
+  const { marks, more } = instanceMarks(summary);
+  return html`<div class="marks">
+    <span class="mark-row" aria-hidden="true"
+      >${marks.map((state) => html`<i class="mark" data-mark=${state}></i>`)}${more > 0 ? html`<i class="mark-more">+${more}</i>` : nothing}</span
+    ><span class="small">${instanceWords(summary)}</span>
+  </div>`;
+}
+
+export function word(summary: Summary): string {
+  return stateTitle(summary.state);
+}

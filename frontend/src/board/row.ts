@@ -1,0 +1,41 @@
+/** One breaker that needs a look. `templates/board/row.html` paints the same for the first paint. */
+
+import { html, nothing, type TemplateResult } from "lit";
+import type { Incident } from "../api/incidents";
+import { trips, type Span } from "../model/ribbon";
+import { smallLine } from "../model/words";
+import type { Summary } from "../model/summary";
+import { breakerUrl, glyph, instances, nameOf, rate, since, word } from "./parts";
+
+/** Tripping this often within the ribbon's half hour is worth a word of its own. */
+const FLAPPING = 3;
+
+export function row(summary: Summary, spans: readonly Span[] | null, incident: Incident | undefined): TemplateResult {
+  return html`<li class="row" data-breaker=${summary.id} data-state=${summary.state}>
+    ${glyph(summary.state)}
+    <div class="who"><a class="name" href=${breakerUrl(summary)}>${nameOf(summary)}</a><div class="small">${smallLine(summary)}</div></div>
+    <div class="what"><b class="word">${word(summary)}</b><div class="small">${since(summary)}</div></div>
+    <div class="past"><pb-ribbon .spans=${spans}></pb-ribbon><div class="small"><span>30 min</span><span>${tripWords(spans)}</span></div></div>
+    ${rate(summary)} ${instances(summary)}
+    <div class="tag">${tag(summary, spans, incident)}</div>
+  </li>`;
+}
+
+function tripWords(spans: readonly Span[] | null): string {
+  if (spans === null) return "";
+  const count = trips(spans);
+  return count === 1 ? "1 trip" : `${count} trips`;
+}
+
+/** The one thing to know next: what is left of an override, the incident, or why nobody answers. */
+function tag(summary: Summary, spans: readonly Span[] | null, incident: Incident | undefined): TemplateResult | typeof nothing {
+  if (summary.override) {
+    return summary.override.expires_at === null
+      ? html`<span class="pill toned">no expiry</span>`
+      : html`<span class="pill toned">ends in <pb-time at=${summary.override.expires_at} as="left"></pb-time></span>`;
+  }
+  if (incident) return html`<a class="pill" href="/incidents/${encodeURIComponent(incident.id)}/">incident · ${incident.rule.name}</a>`;
+  if (summary.state === "unknown") return html`<span class="pill">${summary.instances === 1 ? "instance" : "instances"} lost</span>`;
+  const count = spans === null ? 0 : trips(spans);
+  return count >= FLAPPING ? html`<span class="pill">flapping · ${count} in 30 min</span>` : nothing;
+}

@@ -1,0 +1,73 @@
+/** Which breakers need a look, in what order, and how the well ones are grouped. */
+
+import { gravity, needsLook, type Summary } from "./summary";
+import { title } from "./words";
+
+export interface Group {
+  key: string;
+  environment: string;
+  service: string;
+  members: Summary[];
+}
+
+export interface Arranged {
+  look: Summary[];
+  well: Group[];
+}
+
+/** By gravity, then by name: the order of everything that lists breakers. */
+export function byGravity(a: Summary, b: Summary): number {
+  return gravity(a.state) - gravity(b.state) || byName(a, b);
+}
+
+export function byName(a: Summary, b: Summary): number {
+  return compare(title(a), title(b)) || compare(a.environment, b.environment) || compare(a.breaker, b.breaker);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+export type Grouping = "state" | "service";
+
+export function arrange(summaries: Iterable<Summary>, grouping: Grouping = "state"): Arranged {
+  const look: Summary[] = [];
+  const groups = new Map<string, Group>();
+  for (const summary of summaries) {
+    if (needsLook(summary)) look.push(summary);
+    else {
+      const key = `${summary.service}\0${summary.environment}`;
+      let group = groups.get(key);
+      if (group === undefined) {
+        group = { key, environment: summary.environment, service: summary.service, members: [] };
+        groups.set(key, group);
+      }
+      group.members.push(summary);
+    }
+  }
+  look.sort(byGravity);
+  const well = [...groups.values()].sort((a, b) => compare(a.key, b.key));
+  for (const group of well) group.members.sort(byGravity);
+  return { look: grouping === "state" ? look : byService(look), well };
+}
+
+/** The service with the gravest breaker first; inside one, gravity then name. Takes a list in that order. */
+function byService(look: readonly Summary[]): Summary[] {
+  const services = new Map<string, Summary[]>();
+  for (const summary of look) {
+    const key = `${summary.environment}\0${summary.service}`;
+    services.set(key, [...(services.get(key) ?? []), summary]);
+  }
+  return [...services.values()].flat();
+}
+
+/** The picture as it stood when the pointer came: same places, new states, and how many wait to move. */
+export function held(before: Arranged, next: Arranged, now: ReadonlyMap<string, Summary>): { shown: Arranged; waiting: number } {
+  const fresh = (summaries: readonly Summary[]): Summary[] =>
+    summaries.map((summary) => now.get(summary.id)).filter((summary) => summary !== undefined);
+  const look = fresh(before.look);
+  const well = before.well.map((group) => ({ ...group, members: fresh(group.members) })).filter((group) => group.members.length > 0);
+  const stood = new Set(before.look.map((summary) => summary.id));
+  const waiting = next.look.filter((summary) => !stood.has(summary.id)).length;
+  return { shown: { look, well }, waiting };
+}

@@ -1,0 +1,71 @@
+/** The board in one sentence, as a person would say it aloud. */
+
+import { countByState, type State, type Summary } from "./summary";
+import { counted, title } from "./words";
+
+export interface Part {
+  text: string;
+  state?: State;
+  /** A target or a service that the sentence is about: a link that filters by it. */
+  filter?: string;
+}
+
+const SAID: [State, string][] = [
+  ["open", "open"],
+  ["forced_open", "forced open"],
+  ["half_open", "probing"],
+  ["unknown", "lost"],
+  ["forced_closed", "held closed"],
+];
+
+/** "2 open, both on catalog. 1 forced open, 1 probing, 1 lost." or "All 570 breakers closed." */
+export function headline(summaries: readonly Summary[]): Part[] {
+  if (summaries.length === 0) return [{ text: "No breakers yet." }];
+  const counts = countByState(summaries);
+  const present = SAID.filter(([state]) => counts[state] > 0);
+  if (present.length === 0) {
+    return [{ text: summaries.length === 1 ? "The one breaker is closed." : `All ${counted(summaries.length, "breaker")} closed.` }];
+  }
+  if (present.length === 1 && counts.forced_closed > 0) {
+    if (counts.closed === 0) return [{ text: `${counts.forced_closed} held closed`, state: "forced_closed" }, { text: "." }];
+    return [
+      { text: `${counted(counts.closed, "breaker")} closed, ` },
+      { text: `${counts.forced_closed} held closed`, state: "forced_closed" },
+      { text: " by hand." },
+    ];
+  }
+  const [[gravest, word], ...rest] = present as [[State, string], ...[State, string][]];
+  const parts: Part[] = [
+    { text: `${counts[gravest]} ${word}`, state: gravest },
+    ...where(summaries.filter((summary) => summary.state === gravest)),
+    { text: "." },
+  ];
+  if (rest.length > 0) {
+    parts.push({ text: ` ${rest.map(([state, said]) => `${counts[state]} ${said}`).join(", ")}.` });
+  }
+  return parts;
+}
+
+/** Where the gravest ones are, if that can be said shortly. */
+function where(gravest: readonly Summary[]): Part[] {
+  const first = gravest[0] as Summary;
+  if (gravest.length === 1) return [{ text: ": " }, { text: title(first), filter: `service="${first.service}"` }];
+  const all = gravest.length === 2 ? "both" : "all";
+  if (first.target !== null && gravest.every((summary) => summary.target === first.target)) {
+    return [{ text: `, ${all} on ` }, { text: first.target, filter: `target="${first.target}"` }];
+  }
+  if (gravest.every((summary) => summary.service === first.service)) {
+    return [{ text: `, ${all} in ` }, { text: first.service, filter: `service="${first.service}"` }];
+  }
+  return [];
+}
+
+/** The quiet line below: "570 breakers of 41 services in 2 environments". */
+export function underline(summaries: readonly Summary[]): string {
+  if (summaries.length === 0) return "Connect a service and its breakers appear here by themselves.";
+  const services = new Set(summaries.map((summary) => `${summary.environment}\0${summary.service}`)).size;
+  const environments = new Set(summaries.map((summary) => summary.environment)).size;
+  const words = `${counted(summaries.length, "breaker")} of ${counted(services, "service")}`;
+  return environments > 1 ? `${words} in ${environments} environments` : words;
+}
+

@@ -1,0 +1,73 @@
+/** The last half hour of a breaker as spans of states, from its instances' state changes. */
+
+import { gravity, STATES, type State, type Summary } from "./summary";
+
+export interface Change {
+  instance: string;
+  from: State | null;
+  to: State;
+  at: number;
+}
+
+export interface Span {
+  start: number;
+  end: number;
+  /** null where history does not say. */
+  state: State | null;
+}
+
+/** Spans that fill [start, end), in milliseconds. A breaker is as its gravest instance at each moment.
+ * Instances without a change in the window have stood still: the summary's counts tell their state. */
+export function ribbon(changes: readonly Change[], summary: Pick<Summary, "state" | "states" | "since">, start: number, end: number): Span[] {
+  const inside = changes.filter((change) => change.at < end).sort((a, b) => a.at - b.at);
+  const lanes = new Map<string, Change[]>();
+  for (const change of inside) lanes.set(change.instance, [...(lanes.get(change.instance) ?? []), change]);
+  const still = stillStates(summary, lanes);
+  if (lanes.size === 0) return withoutChanges(summary, start, end);
+
+  const times = [...new Set([start, ...inside.map((change) => change.at).filter((at) => at > start), end])].sort((a, b) => a - b);
+  const spans: Span[] = [];
+  for (let n = 0; n + 1 < times.length; n++) {
+    const at = times[n] as number;
+    const state = gravest([...still, ...[...lanes.values()].map((lane) => stateAt(lane, at))]);
+    const last = spans[spans.length - 1];
+    if (last !== undefined && last.state === state) last.end = times[n + 1] as number;
+    else spans.push({ start: at, end: times[n + 1] as number, state });
+  }
+  return spans;
+}
+
+function withoutChanges(summary: Pick<Summary, "state" | "since">, start: number, end: number): Span[] {
+  const since = summary.since === null ? end : Date.parse(summary.since);
+  if (since <= start) return [{ start, end, state: summary.state }];
+  if (since >= end) return [{ start, end, state: null }];
+  return [{ start, end: since, state: null }, { start: since, end, state: summary.state }];
+}
+
+function stillStates(summary: Pick<Summary, "states">, lanes: ReadonlyMap<string, Change[]>): State[] {
+  const counts = { ...summary.states };
+  for (const lane of lanes.values()) {
+    const last = lane[lane.length - 1] as Change;
+    counts[last.to] = (counts[last.to] ?? 0) - 1;
+  }
+  return STATES.filter((state) => (counts[state] ?? 0) > 0);
+}
+
+function stateAt(lane: readonly Change[], at: number): State | null {
+  let state = (lane[0] as Change).from;
+  for (const change of lane) if (change.at <= at) state = change.to;
+  return state;
+}
+
+/** The gravest of what is known; a live instance outweighs a lost one, as in the summary. */
+function gravest(states: readonly (State | null)[]): State | null {
+  const known = states.filter((state) => state !== null);
+  const live = known.filter((state) => state !== "unknown");
+  const pick = live.length > 0 ? live : known;
+  return pick.length === 0 ? null : pick.reduce((a, b) => (gravity(a) <= gravity(b) ? a : b));
+}
+
+/** How often the breaker opened inside the window. */
+export function trips(spans: readonly Span[]): number {
+  return spans.filter((span, n) => span.state === "open" && n > 0 && (spans[n - 1] as Span).state !== "open").length;
+}

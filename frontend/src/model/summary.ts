@@ -1,0 +1,79 @@
+/** What the server says of one breaker, word for word as in the contract. */
+
+export const STATES = ["open", "forced_open", "half_open", "forced_closed", "closed", "unknown"] as const;
+export type State = (typeof STATES)[number];
+
+export interface Override {
+  mode: "forced_open" | "forced_closed";
+  reason: string;
+  by: string;
+  expires_at: string | null;
+  instances: string[] | null;
+  applied: number;
+  pending: number;
+}
+
+export interface Summary {
+  id: string;
+  environment: string;
+  service: string;
+  breaker: string;
+  target: string | null;
+  state: State;
+  states: Partial<Record<State, number>>;
+  instances: number;
+  since: string | null;
+  failure_rate: number | null;
+  calls_per_second: number | null;
+  override: Override | null;
+  revision: number;
+  updated_at: string | null;
+}
+
+const WORDS: Record<State, string> = {
+  open: "open",
+  forced_open: "forced open",
+  half_open: "half open",
+  forced_closed: "forced closed",
+  closed: "closed",
+  unknown: "unknown",
+};
+
+export function isState(text: unknown): text is State {
+  return typeof text === "string" && (STATES as readonly string[]).includes(text);
+}
+
+export function stateWord(state: State): string {
+  return WORDS[state];
+}
+
+/** The word as it stands at the head of a row: "Half open". */
+export function stateTitle(state: State): string {
+  const word = WORDS[state];
+  return word.charAt(0).toUpperCase() + word.slice(1);
+}
+
+/** 0 is gravest. What nobody can see comes after what is known to be open or probing. */
+const GRAVITY: Record<State, number> = {
+  open: 0,
+  forced_open: 1,
+  half_open: 2,
+  unknown: 3,
+  forced_closed: 4,
+  closed: 5,
+};
+
+export function gravity(state: State): number {
+  return GRAVITY[state];
+}
+
+/** A breaker needs a look unless it is closed, or forced closed by its own library; a hand on it does too. */
+export function needsLook(summary: Summary): boolean {
+  return summary.override !== null || (summary.state !== "closed" && summary.state !== "forced_closed");
+}
+
+export function countByState(summaries: Iterable<Summary>): Record<State, number> {
+  const counts: Record<State, number> = { open: 0, forced_open: 0, half_open: 0, forced_closed: 0, closed: 0, unknown: 0 };
+  for (const summary of summaries) counts[summary.state] += 1;
+  return counts;
+}

@@ -1,0 +1,99 @@
+/** How numbers, spans of time and a breaker's standing are said. `dashboard/pages/words.py` says the
+ * same words for the first paint; test/cases/words.json holds both to it. */
+
+import { gravity, stateWord, STATES, type State, type Summary } from "./summary";
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+function two(value: number): string {
+  return String(value).padStart(2, "0");
+}
+
+/** How long something has lasted: "4 s", "2 min 14 s", "3 h 05 min", "9 d 4 h". */
+export function lasting(seconds: number): string {
+  const s = Math.max(0, Math.floor(seconds));
+  if (s < MINUTE) return `${s} s`;
+  if (s < HOUR) return `${Math.floor(s / MINUTE)} min ${two(s % MINUTE)} s`;
+  if (s < DAY) return `${Math.floor(s / HOUR)} h ${two(Math.floor((s % HOUR) / MINUTE))} min`;
+  return `${Math.floor(s / DAY)} d ${Math.floor((s % DAY) / HOUR)} h`;
+}
+
+/** How long ago: "just now", "40 s ago", "6 min ago", "3 h ago", "9 d ago"; ahead of now: "in 6 min". */
+export function ago(seconds: number): string {
+  const s = Math.floor(Math.abs(seconds));
+  if (s < 5) return "just now";
+  const span =
+    s < MINUTE ? `${s} s` : s < HOUR ? `${Math.floor(s / MINUTE)} min` : s < DAY ? `${Math.floor(s / HOUR)} h` : `${Math.floor(s / DAY)} d`;
+  return seconds < 0 ? `in ${span}` : `${span} ago`;
+}
+
+/** What is left of a countdown: "0:09", "11:58", "1:02:03", "2 d 4 h". */
+export function left(seconds: number): string {
+  const s = Math.max(0, Math.ceil(seconds));
+  if (s < HOUR) return `${Math.floor(s / MINUTE)}:${two(s % MINUTE)}`;
+  if (s < DAY) return `${Math.floor(s / HOUR)}:${two(Math.floor((s % HOUR) / MINUTE))}:${two(s % MINUTE)}`;
+  return lasting(s);
+}
+
+/** "71%", "0.4%"; one digit after the point only where it says something. */
+export function percent(rate: number): string {
+  const rounded = rate > 0 && rate < 10 ? Math.round(rate * 10) / 10 : Math.round(rate);
+  return `${rounded}%`;
+}
+
+export function rateWords(summary: Pick<Summary, "failure_rate" | "calls_per_second">): string {
+  if (summary.failure_rate !== null) return percent(summary.failure_rate);
+  return summary.calls_per_second === 0 ? "no calls" : "no rate yet";
+}
+
+export function perSecond(calls: number): string {
+  return calls >= 10 ? String(Math.round(calls)) : String(Math.round(calls * 10) / 10);
+}
+
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count.toLocaleString("en-GB")} ${count === 1 ? one : many}`;
+}
+
+/** The small line under a name: "prod · breaker catalog-api · 42 calls/s", "prod · by ana: provider is down". */
+export function smallLine(summary: Summary): string {
+  const words = [summary.environment];
+  if (summary.override) {
+    words.push(`by ${summary.override.by}: ${summary.override.reason}`);
+  } else {
+    if (summary.target !== null) words.push(`breaker ${summary.breaker}`);
+    if (summary.calls_per_second !== null) words.push(`${perSecond(summary.calls_per_second)} calls/s`);
+  }
+  return words.join(" · ");
+}
+
+/** The instances in a sentence: "3 of 3 open", "3 of 4 applied, 1 lost", "2 of 2 lost". */
+export function instanceWords(summary: Summary): string {
+  const total = summary.instances;
+  if (total === 0) return "no instances";
+  const lost = summary.states.unknown ?? 0;
+  if (summary.override) {
+    const { applied, pending } = summary.override;
+    const words = `${applied} of ${applied + pending} applied`;
+    return lost > 0 ? `${words}, ${lost} lost` : words;
+  }
+  if (summary.state === "unknown") return `${lost} of ${total} lost`;
+  const words = `${summary.states[summary.state] ?? 0} of ${total} ${stateWord(summary.state)}`;
+  return lost > 0 ? `${words}, ${lost} lost` : words;
+}
+
+/** One mark an instance, gravest first, lost ones last; cut off at `most`. */
+export function instanceMarks(summary: Summary, most = 10): { marks: State[]; more: number } {
+  const order = [...STATES].sort((a, b) => gravity(a) - gravity(b)).filter((state) => state !== "unknown");
+  const marks: State[] = [];
+  for (const state of [...order, "unknown" as const]) {
+    for (let n = summary.states[state] ?? 0; n > 0; n--) marks.push(state);
+  }
+  return marks.length <= most ? { marks, more: 0 } : { marks: marks.slice(0, most - 1), more: marks.length - most + 1 };
+}
+
+/** The one thing to call a breaker: "orders → catalog", or by its own name where no target is known. */
+export function title(summary: Pick<Summary, "service" | "breaker" | "target">): string {
+  return summary.target === null ? `${summary.service} · ${summary.breaker}` : `${summary.service} → ${summary.target}`;
+}
