@@ -29,7 +29,12 @@ app.conf.update(
         "health_check_interval": 25,
         "global_keyprefix": "panelboard:",
     },
-    task_publish_retry_policy={"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5},
+    task_publish_retry_policy={
+        "max_retries": 2,
+        "interval_start": 0,
+        "interval_step": 0.2,
+        "interval_max": 0.5,
+    },
     worker_max_tasks_per_child=2000,
     worker_hijack_root_logger=False,
     worker_send_task_events=False,

@@ -111,7 +111,10 @@ CELERY_BROKER_URL = REDIS_URL
 
 AUTH_USER_MODEL = "breakers.Person"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "/login/"
@@ -166,5 +169,7 @@ EMAIL_FILE_PATH = _email.get("EMAIL_FILE_PATH") or str(CONFIG.data_dir.absolute(
 EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = f"Panelboard <panelboard@{_public.hostname or 'localhost'}>"
 
-PANELBOARD_WEBHOOK_ALLOW = [item.strip() for item in CONFIG.webhook_allow.split(",") if item.strip()]
+PANELBOARD_WEBHOOK_ALLOW = [
+    item.strip() for item in CONFIG.webhook_allow.split(",") if item.strip()
+]
 LOGGING_CONFIG = None  # dashboard.logs sets logging up

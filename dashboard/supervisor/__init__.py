@@ -1,0 +1,1 @@
+"""`up`: the whole system in the foreground, its embedded servers included."""
