@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
+from kombu import Exchange, Queue
+
+from dashboard.signs import KEY_PREFIX
+from dashboard.steps import SignOfWorker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 
-app = Celery("panelboard")
+EVALUATE = "evaluate"
+DELIVER = "deliver"
+
+app = Celery("panelboard", task_cls="dashboard.lanes:LaneTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
+    # Each with an exchange of its own: on a shared one, a message of one would go to both.
+    task_queues=[
+        Queue(name, Exchange(name, type="direct"), routing_key=name) for name in (EVALUATE, DELIVER)
+    ],
+    task_default_queue=EVALUATE,
+    task_routes={"alerts.tasks.deliver*": {"queue": DELIVER}},
     task_ignore_result=True,
     task_serializer="json",
     accept_content=["json"],
     task_acks_late=True,
     worker_prefetch_multiplier=1,
-    task_soft_time_limit=25,
-    task_time_limit=40,
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
     broker_pool_acquire_timeout=2,
-    # Above twice the hard limit, so that no running task is delivered a second time.
     broker_transport_options={
-        "visibility_timeout": 300,
+        # Far above what a task may take, so that none is delivered a second time while it runs.
+        "visibility_timeout": 1800,
         "socket_timeout": 10,
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
         "health_check_interval": 25,
-        "global_keyprefix": "panelboard:",
+        "global_keyprefix": KEY_PREFIX,
     },
     task_publish_retry_policy={
         "max_retries": 2,
@@ -35,10 +49,36 @@ app.conf.update(
         "interval_step": 0.2,
         "interval_max": 0.5,
     },
-    worker_max_tasks_per_child=2000,
     worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
     worker_send_task_events=False,
-    beat_scheduler="celery.beat:Scheduler",
+    worker_cancel_long_running_tasks_on_connection_loss=False,
     timezone="UTC",
+    beat_scheduler="dashboard.scheduler:TickScheduler",
+    beat_max_loop_interval=1,
+    beat_schedule={
+        # A tick that was not taken before the next few has nothing to say: it expires.
+        "evaluate what is due": {
+            "task": "alerts.tasks.evaluate_due",
+            "schedule": 1.0,
+            "options": {"expires": 5},
+        },
+        "deliver what is due": {
+            "task": "alerts.tasks.deliver_due",
+            "schedule": 1.0,
+            "options": {"expires": 5},
+        },
+        "maintain history": {
+            "task": "breakers.tasks.maintain",
+            "schedule": 3600.0,
+            "options": {"expires": 1800},
+        },
+    },
 )
+app.steps["consumer"].add(SignOfWorker)
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def _leave_logging_alone(**_: Any) -> None:
+    """`dashboard.logs` has set it up; a receiver here keeps Celery from doing so again."""

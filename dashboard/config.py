@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sys
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,12 +43,20 @@ class Config(BaseSettings):
     bootstrap_key: SecretStr | None = Field(
         default=None, validation_alias="PANELBOARD_BOOTSTRAP_KEY"
     )
+    demo_key: SecretStr | None = Field(default=None, validation_alias="PANELBOARD_DEMO_KEY")
+    """Set by `up --demo` alone: the key that the demo's processes use."""
     webhook_allow: str = Field(default="", validation_alias="PANELBOARD_WEBHOOK_ALLOW")
     """Hosts and networks that webhooks may reach although they are not public; commas between."""
     encryption_keys: SecretStr | None = Field(
         default=None, validation_alias="PANELBOARD_ENCRYPTION_KEYS"
     )
     """Fernet keys, newest first, commas between; unset: one derived from `secret_key`."""
+    trusted_proxies: str = Field(default="", validation_alias="PANELBOARD_TRUSTED_PROXIES")
+    """Addresses and networks whose `X-Forwarded-For` and `-Proto` are believed; commas between, `*` for all."""
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", validation_alias="PANELBOARD_LOG_FORMAT"
+    )
+    """`auto`: text on a terminal, else JSON."""
 
 
 def _found(data_dir: Path) -> dict[str, str]:
@@ -90,5 +100,11 @@ def load() -> Config:
     if "public_url" in found and "public_url" not in config.model_fields_set:
         update["public_url"] = found["public_url"]
     if config.secret_key is None:
-        update["secret_key"] = SecretStr(kept_secret_key(config.data_dir))
+        try:
+            update["secret_key"] = SecretStr(kept_secret_key(config.data_dir))
+        except OSError as error:
+            sys.exit(
+                f"The data directory {config.data_dir.absolute()} cannot be used: {error.strerror} "
+                f"({error.filename}). Start Panelboard as the user it belongs to, or set PANELBOARD_DATA_DIR."
+            )
     return config.model_copy(update=update)
