@@ -1,0 +1,325 @@
+"""One watched breaker: what it is now, what was ordered of it, and the events that tell of both.
+
+Two sides meet here. The guarded calls of the service come in through `moved` and `lapsed`,
+under the library's own lock: constant work, no waiting, nothing raised. The link's thread
+comes in through the rest, and never holds this object's lock while it wants the library's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, NamedTuple, Optional, Protocol
+
+from panelboard_client.desired import Standing, Step
+from panelboard_client.wire import CLOSED, OPEN, Applied, Order, rfc3339
+
+Emit = Callable[..., None]
+"""Takes the fields of an Event but its id; see Roster."""
+
+
+@dataclass(frozen=True)
+class Force:
+    """An override as the library's adapter puts it into effect."""
+
+    mode: str
+    reason: str
+    until: Optional[float]
+    """Monotonic seconds; None: until told otherwise."""
+
+
+class Counts(NamedTuple):
+    """Since the breaker is watched; they only grow."""
+
+    calls: int
+    failed: int
+    not_permitted: int
+
+
+class Adapter(Protocol):
+    """What a library's module in `watch/` gives for one breaker."""
+
+    library: str
+    """Name and version, as `pybreaker 1.4.1`."""
+
+    def attach(self, watched: Watched) -> None:
+        """From now on the breaker's life is told to `watched`."""
+
+    def detach(self) -> None:
+        """The breaker is as it was before it was watched."""
+
+    def natural(self) -> str:
+        """The state that the library itself is in."""
+
+    def config(self) -> Dict[str, Any]: ...
+
+    def counts(self) -> Counts: ...
+
+    def force(self, force: Optional[Force]) -> None:
+        """Puts an override into effect, or ends it (None). At once: waits for no call."""
+
+    def forced(self) -> Optional[str]:
+        """The mode that a call meets now, read back from the breaker itself."""
+
+    def trip(self) -> bool:
+        """Opens the breaker, to recover by itself. False: a call held it busy, try again."""
+
+    def reset(self) -> bool:
+        """Closes the breaker and clears its counters. False: as for trip."""
+
+
+class Watched:
+    def __init__(
+        self,
+        adapter: Adapter,
+        breaker: Any,
+        *,
+        name: str,
+        target: Optional[str],
+        emit: Emit,
+    ) -> None:
+        self.adapter = adapter
+        self._breaker = breaker
+        self.name = name
+        self.target = target
+        self.standing = Standing()
+        self.faults = 0
+        """Errors of our own that were kept from a guarded call."""
+        self._emit = emit
+        self._lock = threading.RLock()
+        self._force: Optional[Force] = None
+        self._order_running: Optional[str] = None
+        self._natural = CLOSED
+        self._since = time.time()
+        self._seq = 0
+        self._told = Counts(0, 0, 0)
+        self._told_at = time.monotonic()
+        self._told_zero = False
+
+    def attach(self) -> None:
+        self.adapter.attach(self)
+        self._natural = self.adapter.natural()
+
+    def guards(self, breaker: Any) -> bool:
+        return self._breaker is breaker
+
+    @property
+    def state(self) -> str:
+        force = self._force
+        return self._natural if force is None else force.mode
+
+    # Called in guarded calls.
+
+    def moved(self, to: str, cause: str) -> None:
+        """The library went to another state by itself, or by the hand of the service."""
+        try:
+            with self._lock:
+                if to == self._natural:
+                    return
+                before = self.state
+                self._natural = to
+                command = self._order_running
+                self._tell(
+                    before,
+                    cause="manual" if command else cause,
+                    reason="command" if command else None,
+                    detail=command,
+                )
+        except Exception:  # telemetry never harms the call it is about (I9)
+            self.faults += 1
+
+    def lapsed(self, force: Force) -> None:
+        """The override's time has come: seen by a guarded call or by the link's clock."""
+        try:
+            with self._lock:
+                if self._force is not force:
+                    return
+                before = self.state
+                self.adapter.force(None)
+                self._force = None
+                self.standing.drop()
+                self._tell(before, cause="override", reason="expired")
+        except Exception:
+            self.faults += 1
+
+    # Called by the link's thread.
+
+    def receive(self, order: Order, now: float) -> None:
+        """Takes an order and puts it into effect, but for a command that has to wait."""
+        with self._lock:
+            step = self.standing.receive(order, now)
+            if step is Step.CONVERGE or self._shortened():
+                self._obey()
+        if step is Step.CONVERGE:
+            self.standing.error = self._read_back()
+            self.proceed(now)
+
+    def proceed(self, now: float) -> bool:
+        """Runs the waiting command if the breaker lets it; says whether the order is now settled.
+
+        True as well where nothing waits.
+        """
+        standing = self.standing
+        waiting = standing.waiting
+        if waiting is not None:
+            if now >= waiting.until:
+                standing.ran(waiting.id)
+                standing.settle(f"{waiting.command}: a call held the breaker until it was too late")
+                return True
+            if not self._run(waiting.command):
+                return False
+            standing.ran(waiting.id)
+            want = CLOSED if waiting.command == "reset" else OPEN
+            natural = self.adapter.natural()
+            if standing.error is None and natural != want:
+                standing.error = f"{waiting.command}: the breaker reads {natural}"
+        standing.settle(standing.error)
+        return True
+
+    @property
+    def override_ends_at(self) -> Optional[float]:
+        """Monotonic seconds; None if no override stands or it has no end."""
+        force = self._force
+        return None if force is None else force.until
+
+    def keep_time(self, now: float) -> None:
+        """Ends an override whose time has come."""
+        force = self._force
+        if force is not None and force.until is not None and now >= force.until:
+            self.lapsed(force)
+
+    def answer(self) -> Optional[Applied]:
+        """What to say about the last order; None while it is being put into effect."""
+        revision = self.standing.answerable()
+        if revision is None:
+            return None
+        return Applied(self.name, revision, self.standing.error, self.state, self._natural)
+
+    def describe(self) -> Dict[str, Any]:
+        """This breaker in a hello."""
+        with self._lock:
+            told = {
+                "breaker": self.name,
+                "state": self.state,
+                "natural_state": self._natural,
+                "since": rfc3339(self._since),
+                "seq": self._seq,
+                "target": self.target,
+                "library": self.adapter.library,
+                "config": self.adapter.config(),
+                "applied_revision": self.standing.applied,
+            }
+        return {key: value for key, value in told.items() if value is not None}
+
+    def sample(self, now: float) -> bool:
+        """Tells what was counted since the last time; an idle breaker is told once as idle."""
+        counts = self.adapter.counts()
+        calls, failed, refused = (new - old for new, old in zip(counts, self._told))
+        window = now - self._told_at
+        idle = calls == 0 and refused == 0
+        self._told, self._told_at = counts, now
+        if idle and self._told_zero:
+            return False
+        self._told_zero = idle
+        metrics: Dict[str, Any] = {
+            "calls": calls,
+            "failed": failed,
+            "not_permitted": refused,
+            "window": round(window, 3),
+        }
+        if calls > 0:
+            # A call that began in one window may fail in the next.
+            metrics["failure_rate"] = round(min(100.0, 100.0 * failed / calls), 2)
+        with self._lock:
+            self._say("snapshot", natural=self._natural, metrics=metrics)
+        return True
+
+    def note(self, *, reason: str, detail: str) -> None:
+        with self._lock:
+            self._say("note", reason=reason, detail=detail)
+
+    def release(self) -> None:
+        """Ends the watch without a word: nobody will be there to end an override."""
+        with self._lock:
+            self._force = None
+            self.adapter.detach()
+
+    def after_fork(self) -> None:
+        """In the child: a lock that another thread held at the fork is never let go here."""
+        self._lock = threading.RLock()
+        self._order_running = None
+        self.standing.forget_answers()
+        self._told, self._told_at = self.adapter.counts(), time.monotonic()
+
+    def _obey(self) -> None:
+        standing = self.standing
+        before = self.state
+        force = (
+            None
+            if standing.mode is None
+            else Force(standing.mode, standing.reason, standing.until)
+        )
+        self.adapter.force(force)
+        self._force = force
+        if self.state != before:
+            self._tell(
+                before,
+                cause="override",
+                reason="released" if force is None else "override",
+                detail=standing.reason or None,
+            )
+
+    def _shortened(self) -> bool:
+        force, standing = self._force, self.standing
+        return (
+            force is not None and standing.mode == force.mode and standing.until != force.until
+        )
+
+    def _read_back(self) -> Optional[str]:
+        """An override counts as applied only once the breaker itself says so."""
+        with self._lock:  # so that it cannot lapse between the two readings
+            want, found = self.standing.mode, self.adapter.forced()
+        return None if found == want else f"wanted {want}, the breaker reads {found}"
+
+    def _run(self, command: str) -> bool:
+        self._order_running = command
+        try:
+            return self.adapter.reset() if command == "reset" else self.adapter.trip()
+        finally:
+            self._order_running = None
+
+    def _tell(
+        self,
+        before: str,
+        *,
+        cause: str,
+        reason: Optional[str] = None,
+        detail: Optional[str] = None,
+    ) -> None:
+        to = self.state
+        at = self._say(
+            "state_change",
+            from_=before,
+            to=to,
+            natural=self._natural,
+            cause=cause,
+            reason=reason,
+            detail=detail,
+        )
+        if to != before:
+            self._since = at
+
+    def _say(self, type_: str, **fields: Any) -> float:
+        self._seq += 1
+        at = time.time()
+        self._emit(
+            breaker=self.name,
+            type=type_,
+            seq=self._seq,
+            at=at,
+            target=self.target,
+            library=self.adapter.library,
+            **fields,
+        )
+        return at
