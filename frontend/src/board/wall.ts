@@ -20,7 +20,7 @@ export function wall(groups: readonly Group[], named: boolean, environments: boo
         <ul class=${named ? "entries" : "tiles"}>
           ${repeat(group.members, (summary) => summary.id, (summary, n) => (named ? entry(summary) : tile(summary, n === 0)))}
         </ul>
-        <span class="count" aria-label="${group.members.length} breakers">${group.members.length}</span>
+        <span class="count">${group.members.length}<span class="visually-hidden"> breakers</span></span>
       </section>`,
     )}
   </div>`;
@@ -51,9 +51,9 @@ function tile(summary: Summary, first: boolean): TemplateResult {
   </li>`;
 }
 
-/** The tile's foot is amber as high as the failure rate, in tenths. */
+/** The tile's foot is amber as high as the failure rate, in whole tenths: a stray failure does not show. */
 export function fill(summary: Summary): number {
-  return summary.failure_rate === null ? 0 : Math.ceil(Math.min(100, summary.failure_rate) / 10);
+  return summary.failure_rate === null ? 0 : Math.floor(Math.min(100, summary.failure_rate) / 10);
 }
 
 export function tileLabel(summary: Summary): string {

@@ -4,6 +4,7 @@ import "../elements/pb-live";
 import type { FrameEvent, LinkEvent, PbLive } from "../elements/pb-live";
 import "../elements/pb-time";
 import { setServerTime } from "../live/clock";
+import type { Frame } from "../live/frames";
 import { Refresher } from "../page/refresh";
 import { keys } from "../page/keys";
 
@@ -16,11 +17,15 @@ const regions = document.querySelectorAll<HTMLElement>("[data-refresh]");
 if (live !== null && regions.length > 0) {
   const wanted = new Set([...regions].flatMap((region) => (region.dataset["refresh"] ?? "").split(" ")));
   const refresher = new Refresher();
+  const id = [...regions].find((region) => region.dataset["refreshId"] !== undefined)?.dataset["refreshId"];
+  /** A page about one breaker is only refreshed by what changes that one. */
+  const concerns = (frame: Frame): boolean =>
+    id === undefined || frame.type !== "changes" || frame.removed.includes(id) || frame.changed.some((summary) => summary.id === id);
   let seen = false;
   live.addEventListener("pb-frame", (event) => {
     const { frame } = event as FrameEvent;
     // The first snapshot comes with the page itself; a later one means that the link was lost for a while.
-    if (frame.type === "snapshot" ? seen && wanted.has("changes") : wanted.has(frame.type)) refresher.request();
+    if (frame.type === "snapshot" ? seen && wanted.has("changes") : wanted.has(frame.type) && concerns(frame)) refresher.request();
     if (frame.type === "snapshot") seen = true;
   });
   live.addEventListener("pb-link", (event) => {
@@ -35,4 +40,13 @@ document.querySelector("[data-pause]")?.addEventListener("click", (event) => {
   const button = event.currentTarget as HTMLButtonElement;
   button.textContent = live.paused ? "Resume" : "Pause";
   if (!live.paused) live.resync();
+});
+
+const rail = document.getElementById("rail");
+const toggle = document.querySelector("[data-rail-toggle]");
+document.addEventListener("click", (event) => {
+  if (rail === null || toggle === null || !(event.target instanceof Node)) return;
+  const open = toggle.contains(event.target) ? !rail.hasAttribute("data-open") : rail.contains(event.target) && rail.hasAttribute("data-open");
+  rail.toggleAttribute("data-open", open);
+  toggle.setAttribute("aria-expanded", String(open));
 });

@@ -34,7 +34,8 @@ export function headline(summaries: readonly Summary[]): Part[] {
       { text: " by hand." },
     ];
   }
-  const [[gravest, word], ...rest] = present as [[State, string], ...[State, string][]];
+  // What is held closed works: it is only said when nothing graver is.
+  const [[gravest, word], ...rest] = present.filter(([state]) => state !== "forced_closed") as [[State, string], ...[State, string][]];
   const parts: Part[] = [
     { text: `${counts[gravest]} ${word}`, state: gravest },
     ...where(summaries.filter((summary) => summary.state === gravest)),

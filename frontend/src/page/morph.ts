@@ -1,11 +1,11 @@
 /** Makes one piece of the document like another, keeping what is already right: focus, open menus and
- * half-typed text survive a refresh. Whatever carries data-keep is left alone. */
+ * half-typed text survive a refresh. What carries data-keep gets new attributes and keeps its content. */
 
 export function morph(from: Element, to: Element): void {
-  if (from.hasAttribute("data-keep") && to.hasAttribute("data-keep")) return;
   attributes(from, to);
-  // These write their own content from their attributes.
-  if (from.localName === "pb-time" || from.localName === "pb-ribbon") return;
+  if (to.hasAttribute("data-keep")) return;
+  // It writes its own content from its attributes.
+  if (from.localName === "pb-time") return;
   const old = [...from.childNodes];
   const keyed = new Map(old.filter((node) => keyOf(node) !== null).map((node) => [keyOf(node), node]));
   let cursor: ChildNode | null = from.firstChild;

@@ -1,0 +1,1 @@
+"""The server-rendered pages: one module a page, thin: parse, get rows through `access`, render."""

@@ -1,0 +1,132 @@
+"""What the templates need beyond Django's own tags."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from breakers.wire import Summary
+from dashboard.pages import words
+
+register = template.Library()
+
+BUILD = Path(__file__).resolve().parents[1] / "static" / "build"
+_WORDS = {"lasting": words.lasting, "ago": words.ago}
+HUES = 6
+
+
+class NotBuilt(RuntimeError):
+    """The front end has not been built; the message says how."""
+
+
+@cache
+def _manifest(changed: float) -> dict[str, str]:
+    """The built files by their plain names; `changed` makes a new build a new entry of the cache."""
+    names: dict[str, str] = json.loads((BUILD / "manifest.json").read_text())
+    return names
+
+
+@register.simple_tag
+def asset(name: str) -> str:
+    """The URL of a built file: `{% asset "board.js" %}`."""
+    try:
+        return static("build/" + _manifest((BUILD / "manifest.json").stat().st_mtime)[name])
+    except (OSError, KeyError) as error:
+        raise NotBuilt(
+            f"{name} is not built: run `make setup`, or `node build.mjs` in frontend/."
+        ) from error
+
+
+@register.simple_tag
+def glyph(state: str) -> SafeString:
+    """The state as a circuit diagram draws it; its word always stands beside it."""
+    return format_html(
+        '<svg class="glyph" viewBox="0 0 28 16" aria-hidden="true"><use href="#g-{}"></use></svg>',
+        state,
+    )
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """A small picture from the sprite; never the only carrier of a meaning."""
+    return format_html(
+        '<svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-{}"></use></svg>',
+        name,
+    )
+
+
+@register.simple_tag
+def when(moment: datetime | None, how: str = "ago") -> SafeString | str:
+    """A time that stays true: relative (`lasting`, `ago`, `left`) or a `clock`, with the exact one beside it."""
+    if moment is None:
+        return "–"
+    seconds = (timezone.now() - moment).total_seconds()
+    if how == "left":
+        said = words.left(-seconds)
+    elif how == "clock":
+        said = f"{moment:%H:%M:%S}"
+    else:
+        said = _WORDS[how](seconds)
+    return format_html(
+        '<pb-time at="{}" as="{}"><time datetime="{}" title="{}">{}</time></pb-time>',
+        moment.isoformat(),
+        how,
+        moment.isoformat(),
+        f"{moment:%-d %b %Y, %H:%M:%S} UTC",
+        said,
+    )
+
+
+@register.simple_tag
+def bar(part: float) -> SafeString:
+    """A percentage as a bar, in attributes: the policy allows no inline style."""
+    return format_html(
+        '<svg class="bar" aria-hidden="true"><rect class="track" width="100%" height="4" y="1" rx="2"></rect>'
+        '<rect class="fill" width="{}%" height="4" y="1" rx="2"></rect></svg>',
+        min(100.0, max(0.0, part)),
+    )
+
+
+@register.simple_tag
+def marks(summary: Summary) -> dict[str, object]:
+    """`{% marks summary as shown %}`: one mark an instance, and how many were left out."""
+    states, more = words.instance_marks(summary)
+    return {"states": states, "more": more}
+
+
+@register.filter
+def hue(name: str) -> int:
+    """A colour for an environment's name, always the same one."""
+    return sum(ord(character) * (n + 1) for n, character in enumerate(name)) % HUES
+
+
+@register.filter
+def tile_fill(summary: Summary) -> int:
+    """The failure rate in whole tenths: how high a tile's foot is amber."""
+    rate = summary.failure_rate
+    return 0 if rate is None else int(min(100.0, rate) // 10)
+
+
+@register.filter
+def tile_label(summary: Summary) -> str:
+    failing = (
+        "" if summary.failure_rate is None else f", {words.percent(summary.failure_rate)} failing"
+    )
+    return f"{words.title(summary)}: {words.state_word(summary.state)}, {words.instance_words(summary)}{failing}"
+
+
+register.filter("state_word", words.state_word)
+register.filter("state_title", words.state_title)
+register.filter("small_line", words.small_line)
+register.filter("instance_words", words.instance_words)
+register.filter("rate_words", words.rate_words)
+register.filter("breaker_title", words.title)
+register.filter("counted", words.counted)

@@ -1,0 +1,218 @@
+"""How numbers, spans of time and a breaker's standing are said, for the first paint.
+
+The browser says the same from `frontend/src/model/`; `frontend/test/cases/words.json` holds both to it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+from urllib.parse import quote
+
+from breakers.wire import Summary
+
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+GRAVITY = ("open", "forced_open", "half_open", "unknown", "forced_closed", "closed")
+"""Gravest first, as lists of breakers are sorted."""
+
+_SAID = (
+    ("open", "open"),
+    ("forced_open", "forced open"),
+    ("half_open", "probing"),
+    ("unknown", "lost"),
+    ("forced_closed", "held closed"),
+)
+
+
+def state_word(state: str) -> str:
+    """`half_open` -> "half open"."""
+    return state.replace("_", " ")
+
+
+def state_title(state: str) -> str:
+    """`half_open` -> "Half open"."""
+    return state_word(state).capitalize()
+
+
+def lasting(seconds: float) -> str:
+    """How long something has lasted: "4 s", "2 min 14 s", "3 h 05 min", "9 d 4 h"."""
+    s = max(0, floor(seconds))
+    if s < MINUTE:
+        return f"{s} s"
+    if s < HOUR:
+        return f"{s // MINUTE} min {s % MINUTE:02} s"
+    if s < DAY:
+        return f"{s // HOUR} h {s % HOUR // MINUTE:02} min"
+    return f"{s // DAY} d {s % DAY // HOUR} h"
+
+
+def ago(seconds: float) -> str:
+    """How long ago: "just now", "40 s ago", "6 min ago"; ahead of now: "in 6 min"."""
+    s = floor(abs(seconds))
+    if s < 5:
+        return "just now"
+    if s < MINUTE:
+        span = f"{s} s"
+    elif s < HOUR:
+        span = f"{s // MINUTE} min"
+    elif s < DAY:
+        span = f"{s // HOUR} h"
+    else:
+        span = f"{s // DAY} d"
+    return f"in {span}" if seconds < 0 else f"{span} ago"
+
+
+def left(seconds: float) -> str:
+    """What is left of a countdown: "0:09", "11:58", "1:02:03", "2 d 4 h"."""
+    s = max(0, ceil(seconds))
+    if s < HOUR:
+        return f"{s // MINUTE}:{s % MINUTE:02}"
+    if s < DAY:
+        return f"{s // HOUR}:{s % HOUR // MINUTE:02}:{s % MINUTE:02}"
+    return lasting(s)
+
+
+def _rounded(value: float) -> str:
+    """Half away from zero, as browsers round; one digit after the point below ten."""
+    if 0 < value < 10:
+        tenths = floor(value * 10 + 0.5)
+        return str(tenths // 10) if tenths % 10 == 0 else f"{tenths / 10}"
+    return str(floor(value + 0.5))
+
+
+def percent(rate: float) -> str:
+    """ "71%", "0.4%"."""
+    return f"{_rounded(rate)}%"
+
+
+def per_second(calls: float) -> str:
+    """Calls a second, short."""
+    return _rounded(calls)
+
+
+def rate_words(summary: Summary) -> str:
+    """The failure rate, or what stands in its place."""
+    if summary.failure_rate is not None:
+        return percent(summary.failure_rate)
+    return "no calls" if summary.calls_per_second == 0 else "no rate yet"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """ "1 breaker", "1,204 breakers"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def title(summary: Summary) -> str:
+    """ "orders → catalog", or by its own name where no target is known."""
+    if summary.target is None:
+        return f"{summary.service} · {summary.breaker}"
+    return f"{summary.service} → {summary.target}"
+
+
+def small_line(summary: Summary) -> str:
+    """The quiet line under a name."""
+    words = [summary.environment]
+    if summary.override:
+        words.append(f"by {summary.override.by}: {summary.override.reason}")
+    else:
+        if summary.target is not None:
+            words.append(f"breaker {summary.breaker}")
+        if summary.calls_per_second is not None:
+            words.append(f"{per_second(summary.calls_per_second)} calls/s")
+    return " · ".join(words)
+
+
+def instance_words(summary: Summary) -> str:
+    """The instances in a sentence: "3 of 3 open", "3 of 4 applied, 1 lost"."""
+    total, lost = summary.instances, summary.states.get("unknown", 0)
+    if total == 0:
+        return "no instances"
+    if summary.override:
+        applied = summary.override.applied
+        words = f"{applied} of {applied + summary.override.pending} applied"
+    elif summary.state == "unknown":
+        return f"{lost} of {total} lost"
+    else:
+        words = f"{summary.states.get(summary.state, 0)} of {total} {state_word(summary.state)}"
+    return f"{words}, {lost} lost" if lost else words
+
+
+def instance_marks(summary: Summary, most: int = 10) -> tuple[list[str], int]:
+    """One mark an instance, gravest first and lost ones last, and how many were left out."""
+    order = [state for state in GRAVITY if state != "unknown"] + ["unknown"]
+    marks = [state for state in order for _ in range(summary.states.get(state, 0))]
+    return (marks, 0) if len(marks) <= most else (marks[: most - 1], len(marks) - most + 1)
+
+
+def needs_look(summary: Summary) -> bool:
+    """Whether it stands among what needs a look: not well, or with a hand on it."""
+    return summary.override is not None or summary.state not in ("closed", "forced_closed")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of the headline: plain, in a state's colour, or a link that filters."""
+
+    text: str
+    state: str | None = None
+    filter: str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"/?q={quote(self.filter or '', safe='')}"
+
+
+def headline(summaries: Sequence[Summary]) -> list[Part]:
+    """The board in one sentence, as a person would say it aloud."""
+    if not summaries:
+        return [Part("No breakers yet.")]
+    counts = Counter(summary.state for summary in summaries)
+    present = [(state, said) for state, said in _SAID if counts[state]]
+    if not present:
+        one = len(summaries) == 1
+        return [
+            Part(
+                "The one breaker is closed."
+                if one
+                else f"All {counted(len(summaries), 'breaker')} closed."
+            )
+        ]
+    if present == [("forced_closed", "held closed")]:
+        held = Part(f"{counts['forced_closed']} held closed", state="forced_closed")
+        if not counts["closed"]:
+            return [held, Part(".")]
+        return [Part(f"{counted(counts['closed'], 'breaker')} closed, "), held, Part(" by hand.")]
+    # What is held closed works: it is only said when nothing graver is.
+    (gravest, word), *rest = [(state, said) for state, said in present if state != "forced_closed"]
+    parts = [Part(f"{counts[gravest]} {word}", state=gravest)]
+    parts += _where([summary for summary in summaries if summary.state == gravest])
+    parts.append(Part("."))
+    if rest:
+        parts.append(Part(f" {', '.join(f'{counts[state]} {said}' for state, said in rest)}."))
+    return parts
+
+
+def _where(gravest: Sequence[Summary]) -> list[Part]:
+    """Where the gravest ones are, if that can be said shortly."""
+    first = gravest[0]
+    if len(gravest) == 1:
+        return [Part(": "), Part(title(first), filter=f'service="{first.service}"')]
+    every = "both" if len(gravest) == 2 else "all"
+    if first.target is not None and all(summary.target == first.target for summary in gravest):
+        return [Part(f", {every} on "), Part(first.target, filter=f'target="{first.target}"')]
+    if all(summary.service == first.service for summary in gravest):
+        return [Part(f", {every} in "), Part(first.service, filter=f'service="{first.service}"')]
+    return []
+
+
+def underline(summaries: Sequence[Summary]) -> str:
+    """The quiet line below: "570 breakers of 41 services in 2 environments"."""
+    if not summaries:
+        return "Connect a service and its breakers appear here by themselves."
+    services = {(summary.environment, summary.service) for summary in summaries}
+    environments = {summary.environment for summary in summaries}
+    words = f"{counted(len(summaries), 'breaker')} of {counted(len(services), 'service')}"
+    return f"{words} in {len(environments)} environments" if len(environments) > 1 else words

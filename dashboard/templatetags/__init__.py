@@ -1,0 +1,1 @@
+"""Where Django looks for tags; they are written in `dashboard.pages.tags`."""

@@ -1,0 +1,5 @@
+"""`{% load panel %}`."""
+
+from dashboard.pages.tags import register
+
+__all__ = ["register"]

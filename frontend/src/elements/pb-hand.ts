@@ -1,0 +1,145 @@
+/** "Take it by hand": says what will happen before it is done, and the button repeats it. */
+
+import { command, override, type Expiry } from "../api/breakers";
+import type { Problem } from "../api/http";
+import { now } from "../live/clock";
+import { counted, perSecond } from "../model/words";
+
+type Act = "forced_open" | "forced_closed" | "trip" | "reset";
+
+const VERB: Record<Act, string> = { forced_open: "Force open", forced_closed: "Force closed", trip: "Trip", reset: "Reset" };
+const STANDING: ReadonlySet<Act> = new Set(["forced_open", "forced_closed"]);
+
+export class PbHand extends HTMLElement {
+  static observedAttributes = ["data-instances", "data-calls", "data-mode"];
+  #busy = false;
+
+  connectedCallback(): void {
+    this.addEventListener("input", () => this.#say());
+    this.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#submit();
+    });
+    this.#say();
+  }
+
+  attributeChangedCallback(): void {
+    if (this.isConnected) this.#say();
+  }
+
+  get #form(): HTMLFormElement {
+    return this.querySelector("form") as HTMLFormElement;
+  }
+
+  #value(name: string): string {
+    return String(new FormData(this.#form).get(name) ?? "").trim();
+  }
+
+  get #act(): Act {
+    return this.#value("act") as Act;
+  }
+
+  get #where(): string {
+    return counted(Number(this.dataset["instances"] ?? "0"), "instance");
+  }
+
+  #say(): void {
+    const act = this.#act;
+    const standing = STANDING.has(act);
+    (this.querySelector("[data-expiry]") as HTMLElement).hidden = !standing;
+    const until = this.querySelector<HTMLInputElement>("[name=until]") as HTMLInputElement;
+    until.hidden = this.#value("for") !== "until";
+    (this.querySelector("[data-consequence]") as HTMLElement).textContent = this.#consequence(act);
+    const button = this.querySelector("[type=submit]") as HTMLButtonElement;
+    button.textContent = `${VERB[act]} on ${this.#where}`;
+  }
+
+  #consequence(act: Act): string {
+    const target = this.dataset["target"] || "what it guards";
+    const calls = Number(this.dataset["calls"] || "NaN");
+    const about = Number.isNaN(calls) || calls === 0 ? "all calls" : `about ${perSecond(calls)} calls/s`;
+    const now = this.dataset["mode"] ? " Replaces the override that stands." : "";
+    switch (act) {
+      case "forced_open":
+        return `Refuses ${about} to ${target}, in ${this.#where} and those to come.${now}`;
+      case "forced_closed":
+        return `Lets ${about} to ${target} through even if they fail, in ${this.#where} and those to come.${now}`;
+      case "trip":
+        return `Opens now, once; each instance then recovers as its own settings say. Not applied after 60 s.`;
+      case "reset":
+        return `Closes now and clears the counters, once. It opens again if ${target} still fails. Not applied after 60 s.`;
+    }
+  }
+
+  async #submit(): Promise<void> {
+    if (this.#busy) return;
+    this.#clear();
+    const act = this.#act;
+    const reason = this.#value("reason");
+    if (reason === "") this.#error("reason", "Say why: it stands in the audit log, and beside the breaker while it lasts.");
+    const expiry = STANDING.has(act) ? this.#expiry() : null;
+    if (reason === "" || (STANDING.has(act) && expiry === null)) {
+      this.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+      return;
+    }
+    this.#busy = true;
+    const id = this.dataset["breakerId"] ?? "";
+    const answer =
+      act === "trip" || act === "reset"
+        ? await command(id, act, reason)
+        : await override(id, { mode: act, reason, ...(expiry as Expiry) });
+    this.#busy = false;
+    if (!answer.ok) {
+      this.#refused(answer.problem);
+      return;
+    }
+    this.#form.reset();
+    this.#say();
+    this.#outcome(`${VERB[act]}: on its way to ${this.#where}. What each made of it stands beside it.`);
+    document.dispatchEvent(new Event("pb-refresh"));
+  }
+
+  #expiry(): Expiry | null {
+    const chosen = this.#value("for");
+    if (chosen === "never") return { no_expiry: true };
+    if (chosen !== "until") return { expires_in: Number(chosen) };
+    const moment = new Date(this.#value("until"));
+    if (Number.isNaN(moment.getTime())) this.#error("expires", "Choose the day and time at which it ends.");
+    else if (moment.getTime() <= now()) this.#error("expires", "That time is past: choose one ahead.");
+    else return { expires_at: moment.toISOString() };
+    return null;
+  }
+
+  #refused(problem: Problem): void {
+    let placed = false;
+    for (const { loc, msg } of problem.errors) {
+      const place = loc.map(String);
+      const field = place.includes("reason") ? "reason" : place.some((name) => name.startsWith("expires") || name === "no_expiry") ? "expires" : null;
+      if (field === null) continue;
+      this.#error(field, msg);
+      placed = true;
+    }
+    if (!placed) this.#outcome([problem.title, problem.detail].filter(Boolean).join(". "), true);
+    this.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+  }
+
+  #error(field: string, message: string): void {
+    const place = this.querySelector<HTMLElement>(`[data-error="${field}"]`);
+    if (place !== null) place.textContent = message;
+    this.querySelector(field === "reason" ? "[name=reason]" : "[name=until]")?.setAttribute("aria-invalid", "true");
+  }
+
+  #outcome(message: string, bad = false): void {
+    const place = this.querySelector<HTMLElement>("[data-outcome]") as HTMLElement;
+    place.textContent = message;
+    place.classList.toggle("bad", bad);
+  }
+
+  #clear(): void {
+    for (const place of this.querySelectorAll("[data-error]")) place.textContent = "";
+    for (const field of this.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    this.#outcome("");
+  }
+}
+
+customElements.define("pb-hand", PbHand);

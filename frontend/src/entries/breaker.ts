@@ -1,0 +1,60 @@
+/** The breaker page beyond what every page does: the hand on it, and a ribbon for each instance. */
+
+import { stateChanges } from "../api/breakers";
+import { WINDOW_MS } from "../board/history";
+import "../elements/pb-hand";
+import "../elements/pb-live";
+import type { FrameEvent, PbLive } from "../elements/pb-live";
+import "../elements/pb-release";
+import "../elements/pb-ribbon";
+import type { PbRibbon } from "../elements/pb-ribbon";
+import { everySecond, now } from "../live/clock";
+import { ribbon, type Change } from "../model/ribbon";
+import { isState } from "../model/summary";
+
+const REDRAW_EVERY_S = 5;
+const FETCH_AGAIN_MS = 1_000;
+
+const live = document.querySelector<PbLive>("pb-live");
+const id = document.querySelector<HTMLElement>("[data-breaker]")?.dataset["breaker"] ?? "";
+let changes: Change[] | null = null;
+let fetching: number | undefined;
+
+function draw(): void {
+  if (changes === null) return;
+  const end = now();
+  for (const lane of document.querySelectorAll<PbRibbon>("pb-ribbon[data-lane]")) {
+    const state = lane.dataset["nowState"];
+    if (!isState(state)) continue;
+    const own = changes.filter((change) => change.instance === lane.dataset["lane"]);
+    lane.spans = ribbon(own, { state, states: { [state]: 1 }, since: lane.dataset["since"] || null }, end - WINDOW_MS, end);
+  }
+}
+
+async function fetchChanges(): Promise<void> {
+  fetching = undefined;
+  changes = (await stateChanges(id, new Date(now() - WINDOW_MS))) ?? changes;
+  draw();
+}
+
+live?.addEventListener("pb-frame", (event) => {
+  const { frame } = event as FrameEvent;
+  const news = frame.type === "snapshot" || (frame.type === "changes" && frame.changed.some((summary) => summary.id === id));
+  if (news) fetching ??= window.setTimeout(() => void fetchChanges(), changes === null ? 0 : FETCH_AGAIN_MS);
+});
+
+let ticks = 0;
+everySecond(() => {
+  if (++ticks % REDRAW_EVERY_S === 0 && (live?.live ?? false)) draw();
+});
+
+document.addEventListener("click", (event) => {
+  const button = event.target instanceof Element ? event.target.closest<HTMLButtonElement>("[data-copy-link]") : null;
+  if (button === null) return;
+  void navigator.clipboard.writeText(window.location.href).then(() => {
+    button.textContent = "Copied";
+    window.setTimeout(() => (button.textContent = "Copy link"), 1_500);
+  });
+});
+
+void fetchChanges();
