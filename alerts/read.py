@@ -1,0 +1,283 @@
+"""What pages and the API see of incidents: typed reads within an actor's limits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+from django.db.models import Q, QuerySet
+
+from alerts.messages import RuleRef, incident_url
+from alerts.models import (
+    Delivery,
+    Incident,
+    IncidentBreaker,
+    IncidentEntry,
+    Status,
+)
+from breakers.access import Actor, breakers_for, require, row_id
+from breakers.errors import Forbidden, NotFound
+from breakers.models import Scope
+
+
+class IncidentOut(msgspec.Struct, frozen=True):
+    """An incident, as the contract words it."""
+
+    id: str
+    rule: RuleRef
+    severity: str
+    status: str
+    target: str | None
+    breakers: list[str]
+    muted: bool
+    summary: str
+    started_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    resolved_at: datetime | None
+    url: str
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A line of the timeline; `by` is None where Panelboard itself wrote it."""
+
+    id: str
+    at: datetime
+    kind: str
+    by: str | None
+    text: str
+
+
+class ChannelRef(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    kind: str
+
+
+class AttemptOut(msgspec.Struct, frozen=True):
+    number: int
+    at: datetime
+    ok: bool
+    status: int | None
+    detail: str
+    took_ms: int
+
+
+class DeliveryOut(msgspec.Struct, frozen=True):
+    """One message to one place. `next_attempt_at` is None once it is finished."""
+
+    id: str
+    message_id: str
+    incident: str | None
+    channel: ChannelRef
+    type: str
+    status: str
+    attempts: int
+    created_at: datetime
+    next_attempt_at: datetime | None
+    finished_at: datetime | None
+    superseded_by: str | None
+    detail: str
+    log: list[AttemptOut]
+
+
+class IncidentDetail(msgspec.Struct, frozen=True):
+    incident: IncidentOut
+    environment: str
+    timeline: list[Entry]
+    notes: list[Entry]
+    deliveries: list[DeliveryOut]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """An incident and whose it is."""
+
+    incident: IncidentOut
+    environment: str
+    services: list[str]
+
+
+def incidents_for(actor: Actor) -> QuerySet[Incident]:
+    """Those with a breaker within the actor's limits."""
+    rows = Incident.objects.all()
+    if actor.environments is not None:
+        rows = rows.filter(environment__in=actor.environments)
+    return rows if actor.services is None else rows.filter(services__overlap=list(actor.services))
+
+
+def with_status(rows: QuerySet[Incident], statuses: Collection[str]) -> QuerySet[Incident]:
+    """Narrowed to any of these statuses; none named: all."""
+    if not statuses:
+        return rows
+    said = Q()
+    if Status.RESOLVED in statuses:
+        said |= Q(resolved_at__isnull=False)
+    if Status.FIRING in statuses:
+        said |= Q(resolved_at=None, acknowledged_at=None)
+    if Status.ACKNOWLEDGED in statuses:
+        said |= Q(resolved_at=None, acknowledged_at__isnull=False)
+    return rows.filter(said)
+
+
+def incident_row(actor: Actor, incident_id: str) -> Incident:
+    require(actor, Scope.READ)
+    return _row(actor, incident_id)
+
+
+def incident_to_operate(actor: Actor, incident_id: str) -> Incident:
+    """One that lies wholly within the actor's limits, for what is done to it is done to all of it."""
+    require(actor, Scope.OPERATE)
+    incident = _row(actor, incident_id)
+    if actor.services is not None and not set(incident.services) <= actor.services:
+        raise Forbidden("This incident has breakers outside of your services.")
+    return incident
+
+
+def _row(actor: Actor, incident_id: str) -> Incident:
+    incident = incidents_for(actor).filter(pk=row_id(incident_id)).first()
+    if incident is None:
+        raise NotFound("No such incident.")
+    return incident
+
+
+def incidents_out(rows: Sequence[Incident], actor: Actor | None = None) -> list[IncidentOut]:
+    """In the order of `rows`; an actor sees only the breakers within its limits."""
+    members = IncidentBreaker.objects.filter(incident__in=[row.pk for row in rows])
+    if actor is not None and actor.limited:
+        members = members.filter(breaker__in=breakers_for(actor))
+    breakers: dict[int, list[str]] = defaultdict(list)
+    for incident_id, breaker_id in members.order_by("joined_at", "id").values_list(
+        "incident_id", "breaker_id"
+    ):
+        if str(breaker_id) not in breakers[incident_id][-1:]:
+            breakers[incident_id].append(str(breaker_id))
+    return [_out(row, breakers[row.pk]) for row in rows]
+
+
+def _out(row: Incident, breakers: Iterable[str]) -> IncidentOut:
+    return IncidentOut(
+        id=str(row.pk),
+        rule=RuleRef(str(row.rule_id), row.rule_name),
+        severity=row.severity,
+        status=row.status.value,
+        target=row.target,
+        breakers=list(dict.fromkeys(breakers)),
+        muted=row.muted,
+        summary=row.summary,
+        started_at=row.started_at,
+        acknowledged_at=row.acknowledged_at,
+        acknowledged_by=row.acknowledged_by,
+        resolved_at=row.resolved_at,
+        url=incident_url(row.pk),
+    )
+
+
+def incidents_as_seen(ids: Collection[int]) -> list[Seen]:
+    """By id, with no limits: for telling sockets, each of which has its own."""
+    rows = list(Incident.objects.filter(pk__in=ids).order_by("id"))
+    return [
+        Seen(out, row.environment, row.services)
+        for row, out in zip(rows, incidents_out(rows), strict=True)
+    ]
+
+
+def open_incidents(actor: Actor, *, limit: int = 200) -> list[IncidentOut]:
+    """What is not resolved, the gravest and newest first."""
+    require(actor, Scope.READ)
+    rows = list(
+        incidents_for(actor).filter(resolved_at=None).order_by("-started_at", "-id")[:limit]
+    )
+    rows.sort(key=lambda row: _GRAVITY[row.severity])
+    return incidents_out(rows, actor)
+
+
+_GRAVITY = {"critical": 0, "warning": 1, "info": 2}
+
+
+def newest_incidents(
+    actor: Actor, *, statuses: Collection[str] = (), limit: int = 100
+) -> list[IncidentOut]:
+    """The last that began, resolved or not."""
+    require(actor, Scope.READ)
+    rows = with_status(incidents_for(actor), statuses).order_by("-started_at", "-id")
+    return incidents_out(list(rows[:limit]), actor)
+
+
+def incident_to_see(actor: Actor, incident_id: str) -> IncidentDetail:
+    """One incident with its timeline, notes and deliveries; raises NotFound."""
+    row = incident_row(actor, incident_id)
+    entries = [
+        Entry(str(one.pk), one.at, one.kind, one.by_name, one.text)
+        for one in IncidentEntry.objects.filter(incident=row).order_by("at", "id")
+    ]
+    deliveries = Delivery.objects.filter(incident=row).order_by("-id")[:500]
+    return IncidentDetail(
+        incident=incidents_out([row], actor)[0],
+        environment=row.environment,
+        timeline=entries,
+        notes=[one for one in entries if one.kind == "note"],
+        deliveries=deliveries_out(deliveries),
+    )
+
+
+def incident_of_breakers(actor: Actor, ids: Collection[str | int]) -> dict[str, IncidentOut]:
+    """Breaker id → its newest unresolved incident; breakers without one are left out."""
+    require(actor, Scope.READ)
+    members = IncidentBreaker.objects.filter(
+        breaker__in=[int(one) for one in ids],
+        well_at=None,
+        incident__in=incidents_for(actor).filter(resolved_at=None),
+    ).order_by("incident__started_at", "incident_id")
+    of = dict(members.values_list("breaker_id", "incident_id"))
+    rows = list(Incident.objects.filter(pk__in=set(of.values())))
+    out = {row.pk: seen for row, seen in zip(rows, incidents_out(rows, actor), strict=True)}
+    return {str(breaker): out[incident] for breaker, incident in of.items()}
+
+
+def deliveries_for(actor: Actor) -> QuerySet[Delivery]:
+    """Those about incidents that the actor sees; about channels: only without limits."""
+    rows = Delivery.objects.all()
+    return rows.filter(incident__in=incidents_for(actor)) if actor.limited else rows
+
+
+def deliveries_out(rows: QuerySet[Delivery] | Sequence[Delivery]) -> list[DeliveryOut]:
+    if isinstance(rows, QuerySet):
+        rows = list(rows.select_related("channel").prefetch_related("log"))
+    return [
+        DeliveryOut(
+            id=str(row.pk),
+            message_id=webhook_id(row),
+            incident=None if row.incident_id is None else str(row.incident_id),
+            channel=ChannelRef(str(row.channel_id), row.channel.name, row.channel.kind),
+            type=row.type,
+            status=row.status,
+            attempts=row.attempts,
+            created_at=row.created_at,
+            next_attempt_at=row.due_at if row.finished_at is None else None,
+            finished_at=row.finished_at,
+            superseded_by=None if row.superseded_by_id is None else str(row.superseded_by_id),
+            detail=row.detail,
+            log=[
+                AttemptOut(one.number, one.at, one.ok, one.status, one.detail, one.took_ms)
+                for one in sorted(row.log.all(), key=lambda one: one.number)
+            ],
+        )
+        for row in rows
+    ]
+
+
+def newest_deliveries(
+    actor: Actor, *, statuses: Collection[str] = (), limit: int = 100
+) -> list[DeliveryOut]:
+    require(actor, Scope.READ)
+    rows = deliveries_for(actor)
+    if statuses:
+        rows = rows.filter(status__in=statuses)
+    return deliveries_out(rows.order_by("-created_at", "-id")[:limit])
+
+
+def webhook_id(row: Delivery) -> str:
+    """The id by which a receiver drops repeats."""
+    return f"msg_{row.message_id.hex}"

@@ -1,0 +1,169 @@
+"""Factories: `make_breaker(state="open")` names only what a test is about."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from alerts.models import Channel, Rule
+from breakers.access import Actor
+from breakers.models import (
+    Breaker,
+    BreakerInstance,
+    Environment,
+    Instance,
+    OutboxRow,
+    Scope,
+    Service,
+)
+
+_numbers = itertools.count(1)
+
+
+def make_actor(
+    *,
+    can: Sequence[Scope] = (Scope.READ, Scope.OPERATE, Scope.ADMIN),
+    environments: Sequence[str] | None = None,
+    services: Sequence[str] | None = None,
+    name: str = "ada",
+) -> Actor:
+    return Actor(
+        kind="person",
+        id=1,
+        name=name,
+        can=frozenset(can),
+        environments=None if environments is None else frozenset(environments),
+        services=None if services is None else frozenset(services),
+    )
+
+
+def make_service(name: str = "orders", *, environment: str = "prod") -> Service:
+    owner, _ = Environment.objects.get_or_create(name=environment)
+    return Service.objects.get_or_create(environment=owner, name=name)[0]
+
+
+def make_breaker(
+    name: str | None = None,
+    *,
+    state: str = "closed",
+    service: str = "orders",
+    environment: str = "prod",
+    target: str | None = "catalog",
+    instances: Sequence[str] = ("default",),
+    labels: dict[str, str] | None = None,
+) -> Breaker:
+    """A breaker that is `state` in all of its instances, with nothing waiting to be judged."""
+    owner = make_service(service, environment=environment)
+    breaker = Breaker.objects.create(
+        service=owner, name=name or f"breaker-{next(_numbers)}", target=target
+    )
+    for instance in instances:
+        make_instance(breaker, instance, state=state, labels=labels)
+    return breaker
+
+
+def make_instance(
+    breaker: Breaker,
+    name: str = "default",
+    *,
+    state: str = "closed",
+    natural_state: str | None = None,
+    labels: dict[str, str] | None = None,
+) -> BreakerInstance:
+    instance, _ = Instance.objects.get_or_create(service=breaker.service, name=name)
+    return BreakerInstance.objects.create(
+        breaker=breaker,
+        instance=instance,
+        state=state,
+        natural_state=natural_state,
+        since=timezone.now(),
+        labels=labels or {},
+    )
+
+
+def happens(
+    breaker: Breaker,
+    state: str,
+    *,
+    instance: str = "default",
+    natural_state: str | None = None,
+    late: bool = False,
+    at: datetime | None = None,
+) -> OutboxRow:
+    """A state change as ingest commits it: the state moves, and a row waits to be judged."""
+    held = BreakerInstance.objects.select_related("instance").get(
+        breaker=breaker, instance__name=instance
+    )
+    before, before_natural = held.state, held.natural_state
+    if not late:
+        held.state, held.natural_state, held.since = state, natural_state, timezone.now()
+        held.save(update_fields=["state", "natural_state", "since"])
+    return OutboxRow.objects.create(
+        breaker_id=breaker.pk,
+        instance_id=held.instance_id,
+        event_id=f"event-{next(_numbers)}",
+        occurred_at=at or timezone.now(),
+        **({} if at is None else {"committed_at": at}),
+        to_state=state,
+        late=late,
+        before_state=before,
+        before_natural=before_natural,
+        state=held.state,
+        natural_state=held.natural_state,
+        since=held.since,
+    )
+
+
+def make_channel(
+    name: str | None = None,
+    *,
+    kind: str = "email",
+    config: dict[str, Any] | None = None,
+    enabled: bool = True,
+) -> Channel:
+    """A channel as a row; `config` may name secrets in the clear, as callers of the API do."""
+    from alerts.manage import create_channel
+
+    if config is None:
+        config = {"to": ["ops@example.com"]}
+    channel, _ = create_channel(
+        name=name or f"channel-{next(_numbers)}",
+        kind=kind,
+        config=config,
+        enabled=enabled,
+        by=make_actor(),
+    )
+    return channel
+
+
+def make_rule(
+    name: str | None = None,
+    *,
+    kind: str = "opened",
+    params: dict[str, Any] | None = None,
+    matchers: Sequence[str] = (),
+    severity: str = "critical",
+    channels: Sequence[Channel] = (),
+    group_by: Sequence[str] = ("target",),
+    clear_for: int = 0,
+    enabled: bool = True,
+    dry_run: bool = False,
+) -> Rule:
+    """A rule as a row, without judging what is there already."""
+    rule = Rule.objects.create(
+        name=name or f"rule-{next(_numbers)}",
+        kind=kind,
+        params=params or {},
+        matchers=list(matchers),
+        severity=severity,
+        group_by=list(group_by),
+        clear_for=clear_for,
+        enabled=enabled,
+        dry_run=dry_run,
+    )
+    rule.channels.set(channels)
+    return rule
