@@ -5,6 +5,8 @@ Everything here is pure: the writer, `rebuild_state` and the tests share it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -79,3 +81,72 @@ class Rank(NamedTuple):
             by_server=origin is Origin.SERVER,
             event_id=event_id,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One state change as history holds it; `boot_at` is the earliest time of its boot, where it has one."""
+
+    to: State
+    natural_state: State | None
+    cause: str
+    reason: str | None
+    detail: str | None
+    boot: str | None
+    boot_at: datetime | None
+    seq: int | None
+    occurred_at: datetime
+    origin: Origin
+    event_id: str
+
+    @property
+    def rank(self) -> Rank:
+        return Rank.of(
+            boot=self.boot,
+            boot_at=self.boot_at,
+            seq=self.seq,
+            occurred_at=self.occurred_at,
+            origin=self.origin,
+            event_id=self.event_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The current state of a breaker instance: its highest-ranking change, and since when it has been so."""
+
+    last: Change
+    since: datetime
+
+    @property
+    def state(self) -> State:
+        return self.last.to
+
+    @property
+    def natural_state(self) -> State | None:
+        return self.last.natural_state
+
+
+def transition(held: Held | None, change: Change) -> Held | None:
+    """What the change makes of the state, or None where it is late and moves nothing.
+
+    A change to the same state becomes the last one, and leaves `since` alone.
+    """
+    if held is not None and change.rank <= held.last.rank:
+        return None
+    unbroken = held is not None and held.state is change.to
+    return Held(change, held.since if held is not None and unbroken else change.occurred_at)
+
+
+def derive(highest_first: Iterable[Change]) -> Held | None:
+    """The state that a history leads to; reads no further back than the unbroken run at its end."""
+    changes = iter(highest_first)
+    last = next(changes, None)
+    if last is None:
+        return None
+    since = last.occurred_at
+    for change in changes:
+        if change.to is not last.to:
+            break
+        since = change.occurred_at
+    return Held(last, since)

@@ -1,0 +1,273 @@
+"""`/agent/v1`, as a bare ASGI application: a Channels consumer would hop to a thread on each frame."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from datetime import UTC, datetime
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from breakers import asgi
+from breakers.access import Actor
+from breakers.agents.hub import AgentHub, AgentSocket
+from breakers.agents.session import (
+    FORBIDDEN,
+    NO_HELLO,
+    NOT_UNDERSTOOD,
+    OVERLOADED,
+    UNAUTHENTICATED,
+    Close,
+    EventBatch,
+    Session,
+)
+from breakers.errors import Overloaded, Unauthenticated
+from breakers.ingest.jobs import (
+    Batch,
+    Disconnect,
+    Introduce,
+    Outcome,
+    Refused,
+    Report,
+    Retire,
+    Stored,
+)
+from breakers.ingest.queue import Writer
+from breakers.keyring import Keyring
+from breakers.keys import key_hash
+from breakers.live.rights import Credential, Rights
+from breakers.models import Scope
+from breakers.origins import origin_is_ours
+from breakers.wire import Applied, Goodbye, Hello, Ping
+
+_log = structlog.get_logger(__name__)
+HELLO_WITHIN_S = 10
+_SEND_WITHIN_S = 15
+# Batches of one agent that may wait for their commit; then its next frame waits in the socket.
+_BATCHES_MAX = 16
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError, Overloaded)
+
+
+class AgentApp:
+    """Accepts, authenticates, and carries frames between socket, session, writer and hub."""
+
+    def __init__(self, *, keyring: Keyring, writer: Writer, hub: AgentHub, rights: Rights) -> None:
+        self._keyring = keyring
+        self._writer = writer
+        self._hub = hub
+        self._rights = rights
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        if (await receive())["type"] != "websocket.connect":
+            return
+        if not origin_is_ours(scope, required=False):
+            await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
+            return
+        await send({"type": "websocket.accept"})
+        try:
+            actor = await self._actor(scope)
+            await _Conversation(self, actor, scope, receive, send).run()
+        except Close as close:
+            await _close(send, close)
+        except _AWAY as problem:
+            _log.warning("agent turned away", error=str(problem).strip())
+            await _close(send, Close(OVERLOADED, "the database does not answer"))
+
+    async def _actor(self, scope: asgi.Scope) -> Actor:
+        try:
+            actor = await self._keyring.actor_of(scope)
+        except Unauthenticated as problem:
+            raise Close(UNAUTHENTICATED, problem.detail) from problem
+        if Scope.AGENT not in actor.can:
+            raise Close(FORBIDDEN, "this key lacks the scope “agent”")
+        return actor
+
+
+async def _close(send: asgi.Send, close: Close) -> None:
+    with contextlib.suppress(OSError, RuntimeError):  # it may have gone already
+        await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
+
+
+class _Conversation:
+    """One accepted socket, from hello to its end."""
+
+    def __init__(
+        self,
+        app: AgentApp,
+        actor: Actor,
+        scope: asgi.Scope,
+        receive: asgi.Receive,
+        send: asgi.Send,
+    ) -> None:
+        self._writer = app._writer
+        self._hub = app._hub
+        self._rights = app._rights
+        self._receive = receive
+        self._send = send
+        self._session = Session(id=uuid.uuid4(), actor=actor)
+        self._socket = AgentSocket(self._session)
+        self._room = asyncio.Semaphore(_BATCHES_MAX)
+        self._acks: set[asyncio.Task[None]] = set()
+        _, _, key = (asgi.header(scope, b"authorization") or "").partition(" ")
+        self._credential = Credential(
+            actor=actor,
+            key_hash=key_hash(key.strip()),
+            revoke=lambda: self._socket.close(Close(UNAUTHENTICATED, "the key was revoked")),
+        )
+
+    async def run(self) -> None:
+        """Raises Close where the server ends it; returns where the agent has gone."""
+        try:
+            async with asyncio.timeout(HELLO_WITHIN_S):
+                text = await self._frame()
+        except TimeoutError as problem:
+            raise Close(NO_HELLO, "no hello within 10 s") from problem
+        if text is None:
+            return
+        self._rights.hold(self._credential)
+        try:
+            await self._handle(text)
+            reading = asyncio.create_task(self._read(), name="agent reader")
+            writing = asyncio.create_task(self._write(), name="agent writer")
+            try:
+                done, _ = await asyncio.wait(
+                    {reading, writing}, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    task.result()
+            finally:
+                for task in (reading, writing, *self._acks):
+                    task.cancel()
+                await asyncio.gather(reading, writing, *self._acks, return_exceptions=True)
+        finally:
+            self._rights.release(self._credential)
+            self._hub.leave(self._socket)
+            await self._note_gone()
+
+    async def _note_gone(self) -> None:
+        introduced = self._session.introduced
+        if introduced is None:
+            return
+        job = Disconnect(instance_id=introduced.instance_id, session=self._session.id)
+        with contextlib.suppress(*_AWAY):  # then its silence tells
+            await self._writer.commit(job)
+
+    async def _frame(self) -> str | None:
+        """The next text frame, or None at the end."""
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            return None
+        text = message.get("text")
+        if text is None:
+            raise Close(NOT_UNDERSTOOD, "send text frames")
+        return str(text)
+
+    async def _read(self) -> None:
+        while (text := await self._frame()) is not None:
+            self._socket.heard = True
+            self._socket.heard_at = time.monotonic()
+            await self._handle(text)
+
+    async def _write(self) -> None:
+        while True:
+            frame = await self._socket.next()
+            try:
+                async with asyncio.timeout(_SEND_WITHIN_S):
+                    await self._send({"type": "websocket.send", "text": frame})
+            except TimeoutError as problem:
+                raise Close(OVERLOADED, "too slow to be told") from problem
+
+    async def _handle(self, text: str) -> None:
+        effect = self._session.receive(text, now=datetime.now(UTC))
+        match effect:
+            case Hello():
+                await self._greet(effect)
+            case EventBatch():
+                await self._store(effect)
+            case Applied():
+                await self._report(effect)
+            case Ping():
+                self._socket.owe({"type": "pong"})
+            case Goodbye():
+                await self._retire()
+
+    async def _greet(self, hello: Hello) -> None:
+        self._hub.leave(self._socket)
+        self._session.introduced = await self._writer.commit(
+            Introduce(
+                hello=hello,
+                environment=self._session.environment,
+                session=self._session.id,
+                connected=True,
+            )
+        )
+        await self._hub.join(self._socket)
+
+    async def _store(self, batch: EventBatch) -> None:
+        await self._room.acquire()
+        waiting = self._writer.submit(Batch(events=batch.events))
+        task = asyncio.create_task(self._ack(batch, waiting), name="agent ack")
+        self._acks.add(task)
+        task.add_done_callback(self._acks.discard)
+
+    async def _ack(self, batch: EventBatch, waiting: asyncio.Future[list[Outcome]]) -> None:
+        try:
+            outcomes = await waiting
+        except Overloaded as problem:
+            self._socket.close(Close(OVERLOADED, problem.detail))
+            return
+        finally:
+            self._room.release()
+        for index, outcome in zip(batch.indexes, outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                batch.rejected[index] = outcome.errors
+        self._socket.owe(
+            {
+                "type": "ack",
+                "batch": batch.number,
+                "accepted": sum(outcome is Stored.ACCEPTED for outcome in outcomes),
+                "duplicates": sum(outcome is Stored.DUPLICATE for outcome in outcomes),
+                "rejected": [
+                    {"index": index, "errors": [{"loc": e.loc, "msg": e.msg} for e in errors]}
+                    for index, errors in sorted(batch.rejected.items())
+                ],
+            }
+        )
+
+    async def _report(self, applied: Applied) -> None:
+        introduced = self._session.introduced
+        assert introduced is not None
+        breaker = introduced.breaker_ids.get(applied.breaker)
+        if breaker is None:
+            return  # of a breaker that its hello did not name: nothing was wished of it here
+        job = Report(
+            service_id=introduced.service_id,
+            instance_id=introduced.instance_id,
+            breaker_id=breaker,
+            applied=applied,
+        )
+        waiting = self._writer.submit(job)
+        task = asyncio.create_task(self._wait_for(waiting), name="agent applied")
+        self._acks.add(task)
+        task.add_done_callback(self._acks.discard)
+
+    async def _wait_for(self, waiting: asyncio.Future[None]) -> None:
+        try:
+            await waiting
+        except Overloaded as problem:
+            # The next hello says what is applied.
+            self._socket.close(Close(OVERLOADED, problem.detail))
+
+    async def _retire(self) -> None:
+        introduced = self._session.introduced
+        assert introduced is not None
+        if self._acks:
+            await asyncio.gather(*self._acks, return_exceptions=True)
+        await self._writer.commit(
+            Retire(instance_id=introduced.instance_id, session=self._session.id)
+        )
+        raise Close(1000, "goodbye")

@@ -1,0 +1,281 @@
+"""All agents' sockets of this process: what is wished is read once a service and told to each of them.
+
+Redis says at once that something changed; each second the numbers in PostgreSQL say so for certain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+import structlog
+from psycopg.rows import dict_row
+from psycopg_pool import PoolTimeout
+
+from breakers.agents.session import OVERLOADED, RESTARTING, TAKEN, Close, Session
+from breakers.db import Connection, Pool
+from breakers.desired.converge import Wish
+from breakers.errors import Overloaded
+from breakers.ingest.jobs import Disconnect
+from breakers.ingest.queue import Writer
+from breakers.live.bus import Bus
+from breakers.sql import statements
+
+_log = structlog.get_logger(__name__)
+_SQL = statements("desired")
+_encode = msgspec.json.Encoder().encode
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
+
+HEARTBEAT_S = 10
+LOST_AFTER_S = 60
+_HEARD_EVERY_S = 2.0
+_POLL_EVERY_S = 1.0
+# A whole hello's breakers, and as many revisions again.
+_OWED_MAX = 2000
+_HEARD = """
+    UPDATE instance i SET last_seen = now(), connected = true
+    FROM unnest(%s::bigint[], %s::uuid[]) AS heard (id, session)
+    WHERE i.id = heard.id AND i.session = heard.session AND i.lost_at IS NULL AND i.retired_at IS NULL
+    RETURNING i.session
+"""
+
+
+class AgentSocket:
+    """One agent's socket: its conversation, and the frames that it is owed, in order."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.welcomed = False
+        self.heard_at = time.monotonic()
+        self.heard = False
+        self.connected = True
+        self.closing: Close | None = None
+        self._owed: deque[str] = deque()
+        self._more = asyncio.Event()
+
+    def owe(self, frame: msgspec.Struct | Mapping[str, Any]) -> None:
+        if len(self._owed) >= _OWED_MAX:
+            self.close(Close(OVERLOADED, "too slow to be told"))
+            return
+        self._owed.append(_encode(frame).decode())
+        self._more.set()
+
+    def close(self, close: Close) -> None:
+        """Ends the conversation, from whichever task finds the reason; the first reason stays."""
+        if self.closing is None:
+            self.closing = close
+            self._more.set()
+
+    async def next(self) -> str:
+        """The next frame to send; raises Close."""
+        while True:
+            if self.closing is not None:
+                raise self.closing
+            if self._owed:
+                return self._owed.popleft()
+            self._more.clear()
+            await self._more.wait()
+
+
+class AgentHub:
+    """The sockets by service."""
+
+    def __init__(self, *, pool: Pool, bus: Bus, writer: Writer) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._writer = writer
+        self._sockets: dict[int, set[AgentSocket]] = defaultdict(set)
+        self._read_to: dict[int, int] = {}
+        self._dirty: set[int] = set()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        bus.on("desired", lambda message: self._mark(message["services"]))
+        bus.on("taken", self._on_taken)
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._tell(), name="desired"),
+            asyncio.create_task(self._poll(), name="desired poll"),
+            asyncio.create_task(self._note_heard(), name="heartbeats"),
+        ]
+
+    async def stop(self) -> None:
+        for socket in self.sockets():
+            socket.close(Close(RESTARTING, "the server is restarting"))
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def sockets(self) -> list[AgentSocket]:
+        return [socket for sockets in self._sockets.values() for socket in sockets]
+
+    async def join(self, socket: AgentSocket) -> None:
+        """Lists the socket, and only then reads what is wished, so that nothing falls between.
+
+        The welcome is owed afterwards. Raises what the database raises.
+        """
+        introduced = socket.session.introduced
+        assert introduced is not None
+        service = introduced.service_id
+        self._sockets[service].add(socket)
+        if introduced.taken_from is not None:
+            self._bus.say("taken", session=introduced.taken_from.hex)
+        socket.welcomed = False
+        async with self._pool.connection() as connection:
+            wishes = await self._wishes(connection, service, after=0)
+        desired = socket.session.welcome(wishes)
+        socket.owe({"type": "welcome", "heartbeat": HEARTBEAT_S, "desired": desired})
+        socket.welcomed = True
+        # What was told to the others between listing and reading is told again to be sure.
+        self._read_to.pop(service, None)
+        self._mark([service])
+
+    def leave(self, socket: AgentSocket) -> None:
+        introduced = socket.session.introduced
+        if introduced is None:
+            return
+        sockets = self._sockets.get(introduced.service_id)
+        if sockets is not None:
+            sockets.discard(socket)
+            if not sockets:
+                del self._sockets[introduced.service_id]
+                self._read_to.pop(introduced.service_id, None)
+
+    def _mark(self, services: list[int]) -> None:
+        self._dirty.update(service for service in services if service in self._sockets)
+        if self._dirty:
+            self._wake.set()
+
+    def _on_taken(self, message: Mapping[str, Any]) -> None:
+        taken = UUID(message["session"])
+        for socket in self.sockets():
+            if socket.session.id == taken:
+                socket.close(Close(TAKEN, "this instance is connected elsewhere"))
+
+    async def _tell(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            dirty, self._dirty = self._dirty, set()
+            try:
+                async with self._pool.connection() as connection:
+                    for service in sorted(dirty):
+                        await self._tell_service(connection, service)
+            except _AWAY as problem:
+                _log.warning("desired state not read", error=str(problem).strip())
+                self._dirty |= dirty
+                await asyncio.sleep(0.5)
+                self._wake.set()
+
+    async def _tell_service(self, connection: Connection, service: int) -> None:
+        # The number is read before the wishes: what commits between is read twice, never missed.
+        cursor = await connection.execute(_SQL["numbers"], {"services": [service]})
+        row = await cursor.fetchone()
+        if row is None:
+            return
+        wishes = await self._wishes(connection, service, after=self._read_to.get(service, 0))
+        self._read_to[service] = row[1]
+        for socket in list(self._sockets.get(service, ())):
+            if socket.welcomed:
+                for desired in socket.session.news(wishes):
+                    socket.owe(desired)
+
+    @staticmethod
+    async def _wishes(connection: Connection, service: int, *, after: int) -> list[Wish]:
+        async with connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(_SQL["wishes"], {"service": service, "after": after})
+            return [_wish(**row) for row in await cursor.fetchall()]
+
+    async def _poll(self) -> None:
+        """Finds what no message told of."""
+        while True:
+            await asyncio.sleep(_POLL_EVERY_S)
+            if not self._sockets:
+                continue
+            try:
+                async with self._pool.connection() as connection:
+                    cursor = await connection.execute(
+                        _SQL["numbers"], {"services": list(self._sockets)}
+                    )
+                    numbers = await cursor.fetchall()
+            except _AWAY as problem:
+                _log.warning("desired numbers not read", error=str(problem).strip())
+                continue
+            self._mark([id for id, number in numbers if number > self._read_to.get(id, -1)])
+
+    async def _note_heard(self) -> None:
+        """Writes down who was heard, for all together; finds who was taken over or has gone silent."""
+        while True:
+            await asyncio.sleep(_HEARD_EVERY_S)
+            now = time.monotonic()
+            heard = []
+            for socket in self.sockets():
+                if socket.heard:
+                    socket.heard = False
+                    socket.connected = True
+                    heard.append(socket)
+                elif now - socket.heard_at > LOST_AFTER_S:
+                    # Lost by now or soon: when it wakes, it is to say hello afresh.
+                    socket.close(Close(RESTARTING, "silent for too long"))
+                elif socket.connected and now - socket.heard_at > 3 * HEARTBEAT_S:
+                    socket.connected = False
+                    self._disconnect(socket)
+            if heard:
+                await self._write_heard(heard)
+
+    def _disconnect(self, socket: AgentSocket) -> None:
+        introduced = socket.session.introduced
+        assert introduced is not None
+        job = Disconnect(instance_id=introduced.instance_id, session=socket.session.id)
+        with contextlib.suppress(Overloaded):  # then its loss will tell
+            self._writer.submit(job).add_done_callback(
+                lambda done: done.cancelled() or done.exception()
+            )
+
+    async def _write_heard(self, heard: list[AgentSocket]) -> None:
+        by_session = {socket.session.id: socket for socket in heard if socket.session.introduced}
+        ids = [
+            socket.session.introduced.instance_id
+            for socket in by_session.values()
+            if socket.session.introduced
+        ]
+        try:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(_HEARD, [ids, list(by_session)])
+                for (session,) in await cursor.fetchall():
+                    by_session.pop(session, None)
+        except _AWAY as problem:
+            _log.warning("heartbeats not written", error=str(problem).strip())
+            for socket in heard:
+                socket.heard = True
+            return
+        # The rest no longer hold their instance: taken over, or lost and to be introduced again.
+        async with self._pool.connection() as connection:
+            for session, socket in by_session.items():
+                introduced = socket.session.introduced
+                assert introduced is not None
+                cursor = await connection.execute(
+                    "SELECT session = %s FROM instance WHERE id = %s",
+                    [session, introduced.instance_id],
+                )
+                row = await cursor.fetchone()
+                if row is not None and row[0]:
+                    socket.close(Close(RESTARTING, "lost meanwhile; say hello again"))
+                else:
+                    socket.close(Close(TAKEN, "this instance is connected elsewhere"))
+
+
+def _wish(**row: Any) -> Wish:
+    row["breaker_id"] = row.pop("id")
+    row["breaker"] = row.pop("name")
+    row["excepted"] = row["excepted"] or ()
+    row["command_instances"] = row["command_instances"] or ()
+    return Wish(**row)

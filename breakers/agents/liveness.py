@@ -1,0 +1,93 @@
+"""Who has gone silent, and what has run out: looked for by the web processes, for they are the ones
+who would have heard. Time in which none of them lived does not count as silence."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import psycopg
+import structlog
+from django.db import Error as DjangoDatabaseError
+from django.db import connections
+from psycopg_pool import PoolTimeout
+
+from breakers.db import Pool
+from breakers.desired.expire import expire_due
+from breakers.errors import Overloaded
+from breakers.ingest.jobs import Lose
+from breakers.ingest.queue import Writer
+
+_log = structlog.get_logger(__name__)
+LOOK_EVERY_S = 5.0
+EXPIRE_EVERY_S = 0.5
+# A gap of three looks means that nobody was there to hear.
+_TICK = """
+    UPDATE watch SET ticked_at = now(),
+        alive_since = CASE WHEN ticked_at < now() - interval '15 seconds' THEN now() ELSE alive_since END
+"""
+_SILENT = """
+    SELECT id FROM instance
+    WHERE connected IS NOT NULL AND lost_at IS NULL AND retired_at IS NULL
+      AND last_seen < now() - interval '60 seconds'
+    ORDER BY last_seen LIMIT 500
+"""
+_ANY_DUE = """
+    SELECT EXISTS (SELECT FROM override WHERE ended_at IS NULL AND expires_at <= clock_timestamp())
+"""
+_AWAY = (psycopg.Error, DjangoDatabaseError, PoolTimeout, OSError, Overloaded)
+
+
+class Liveness:
+    """The two loops of a web process that watch the time."""
+
+    def __init__(self, *, pool: Pool, writer: Writer) -> None:
+        self._pool = pool
+        self._writer = writer
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._every(LOOK_EVERY_S, self._look), name="liveness"),
+            asyncio.create_task(self._every(EXPIRE_EVERY_S, self._expire), name="expiry"),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    @staticmethod
+    async def _every(seconds: float, look: object) -> None:
+        assert callable(look)
+        while True:
+            try:
+                await look()
+            except _AWAY as problem:
+                _log.warning("time not watched", error=str(problem).strip())
+            await asyncio.sleep(seconds)
+
+    async def _look(self) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(_TICK)
+            cursor = await connection.execute(_SILENT)
+            silent = [id for (id,) in await cursor.fetchall()]
+        if silent:
+            lost = await self._writer.commit(Lose(instance_ids=silent))
+            if lost:
+                _log.info("instances lost", count=len(lost))
+
+    async def _expire(self) -> None:
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(_ANY_DUE)
+            row = await cursor.fetchone()
+        if row is not None and row[0]:
+            await asyncio.to_thread(_expire_in_thread)
+
+
+def _expire_in_thread() -> None:
+    try:
+        expire_due()
+    finally:
+        connections.close_all()

@@ -1,0 +1,158 @@
+"""One agent's conversation as a state machine without I/O: frames in, things to do out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from breakers.access import Actor
+from breakers.desired.converge import Wish, owed
+from breakers.errors import FieldError
+from breakers.ingest.jobs import Introduced
+from breakers.ingest.validate import Clock, decoder_of, happened
+from breakers.wire import (
+    AgentFrame,
+    Applied,
+    Desired,
+    EventBody,
+    Events,
+    Goodbye,
+    Happened,
+    Hello,
+    Ping,
+)
+
+NOT_UNDERSTOOD, UNAUTHENTICATED, FORBIDDEN, NO_HELLO, TAKEN = 4400, 4401, 4403, 4408, 4409
+RESTARTING, OVERLOADED = 1012, 1013
+_frames = msgspec.json.Decoder(AgentFrame)
+_event = decoder_of(EventBody)
+
+
+class Close(Exception):
+    """The conversation ends with this code; `reason` fits a close frame (123 bytes)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason.encode()[:120].decode(errors="ignore")
+
+
+@dataclass
+class EventBatch:
+    """The events of a frame, and the rejections, by index in the frame."""
+
+    number: int
+    indexes: list[int] = field(default_factory=list)
+    events: list[Happened] = field(default_factory=list)
+    rejected: dict[int, tuple[FieldError, ...]] = field(default_factory=dict)
+
+
+Effect = Hello | Goodbye | EventBatch | Applied | Ping
+
+
+class Session:
+    """What the server knows of one socket. Raises Close where the conversation cannot go on."""
+
+    def __init__(self, *, id: UUID, actor: Actor) -> None:
+        self.id = id
+        self.actor = actor
+        self.hello: Hello | None = None
+        self.environment = ""
+        self.introduced: Introduced | None = None
+        self._sent: dict[str, int] = {}
+
+    def receive(self, text: str, *, now: datetime) -> Effect:
+        """What a frame asks for."""
+        try:
+            frame: AgentFrame = _frames.decode(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+            raise Close(NOT_UNDERSTOOD, str(problem)) from problem
+        if isinstance(frame, Hello):
+            return self._greet(frame)
+        if self.hello is None:
+            raise Close(NOT_UNDERSTOOD, "say hello first")
+        if isinstance(frame, Events):
+            return self._sort(frame, now)
+        return frame
+
+    def _greet(self, hello: Hello) -> Hello:
+        environments = self.actor.environments
+        default = next(iter(environments)) if environments and len(environments) == 1 else "default"
+        environment = hello.environment or default
+        for text in (
+            environment,
+            hello.service,
+            hello.instance,
+            hello.boot,
+            *(item.breaker for item in hello.breakers),
+            *(item.target or "-" for item in hello.breakers),
+            *(item.library or "-" for item in hello.breakers),
+            *(f"{key}{value}" or "-" for key, value in hello.labels.items()),
+            f"-{hello.agent.name}{hello.agent.version}",
+        ):
+            if not text.isprintable():
+                raise Close(NOT_UNDERSTOOD, "names must be printable characters only")
+        if b"\\u0000" in msgspec.json.encode([item.config for item in hello.breakers]):
+            raise Close(NOT_UNDERSTOOD, "config must not hold NUL")
+        if not self.actor.may_touch(environment=environment, service=hello.service):
+            raise Close(FORBIDDEN, "outside the key's limits")
+        if self.hello is not None and (hello.service, hello.instance, hello.boot, environment) != (
+            self.hello.service,
+            self.hello.instance,
+            self.hello.boot,
+            self.environment,
+        ):
+            raise Close(NOT_UNDERSTOOD, "a socket speaks for one instance")
+        self.hello, self.environment = hello, environment
+        return hello
+
+    def _sort(self, frame: Events, now: datetime) -> EventBatch:
+        assert self.hello is not None
+        batch = EventBatch(frame.batch)
+        clock = Clock(now)
+        for index, raw in enumerate(frame.events):
+            body = _event(raw)
+            event = (
+                body
+                if isinstance(body, list)
+                else happened(
+                    body,
+                    environment=self.environment,
+                    service=self.hello.service,
+                    instance=self.hello.instance,
+                    boot=self.hello.boot,
+                    clock=clock,
+                )
+            )
+            if isinstance(event, list):
+                batch.rejected[index] = tuple(event)
+            else:
+                batch.indexes.append(index)
+                batch.events.append(event)
+        return batch
+
+    def news(self, wishes: Iterable[Wish], *, passed_s: float = 0.0) -> list[Desired]:
+        """What this agent is to be told of the wishes: of its breakers, and never an older revision
+        after a newer one (I6)."""
+        told = []
+        for wish in wishes:
+            if self.introduced is None or wish.breaker not in self.introduced.breaker_ids:
+                continue
+            if wish.revision <= self._sent.get(wish.breaker, 0):
+                continue
+            self._sent[wish.breaker] = wish.revision
+            assert self.hello is not None
+            told.append(owed(wish, self.hello.instance, passed_s=passed_s))
+        return told
+
+    def welcome(self, wishes: Iterable[Wish], *, passed_s: float = 0.0) -> list[Desired]:
+        """The desired state for a welcome: whole, for each hello."""
+        newest = {wish.breaker: wish for wish in wishes}
+        for breaker, revision in list(self._sent.items()):
+            if breaker in newest and newest[breaker].revision >= revision:
+                del self._sent[breaker]
+        return self.news(newest.values(), passed_s=passed_s)

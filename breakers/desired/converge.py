@@ -1,0 +1,66 @@
+"""What an instance is owed of what is wished of a breaker. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from breakers.wire import Desired, DesiredCommand
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """The desired state of one breaker as read; times are seconds that remain, None is no end."""
+
+    breaker_id: int
+    breaker: str
+    revision: int
+    mode: Literal["forced_open", "forced_closed"] | None = None
+    reason: str | None = None
+    instances: Sequence[str] | None = None
+    excepted: Sequence[str] = ()
+    expires_in: float | None = None
+    command_id: UUID | None = None
+    command: Literal["trip", "reset"] | None = None
+    command_instances: Sequence[str] = ()
+    command_expires_in: float | None = None
+
+    def includes(self, instance: str) -> bool:
+        """Whether the override's scope holds this instance; by name, so those to come are in it too."""
+        return (
+            self.instances is None or instance in self.instances
+        ) and instance not in self.excepted
+
+
+def owed(wish: Wish, instance: str, *, passed_s: float = 0.0) -> Desired:
+    """The frame for one instance, `passed_s` seconds after the wish was read.
+
+    Outside the scope the mode is null, and is to be confirmed too.
+    """
+    forced = wish.mode is not None and wish.includes(instance)
+    if forced and wish.expires_in is not None and wish.expires_in <= passed_s:
+        forced = False
+    command = None
+    if (
+        wish.command is not None
+        and wish.command_expires_in is not None
+        and wish.command_expires_in > passed_s
+        and instance in wish.command_instances
+    ):
+        command = DesiredCommand(
+            id=str(wish.command_id),
+            command=wish.command,
+            expires_in=round(wish.command_expires_in - passed_s, 3),
+        )
+    return Desired(
+        breaker=wish.breaker,
+        revision=wish.revision,
+        mode=wish.mode if forced else None,
+        reason=wish.reason if forced else None,
+        expires_in=round(wish.expires_in - passed_s, 3)
+        if forced and wish.expires_in is not None
+        else None,
+        command=command,
+    )

@@ -1,0 +1,51 @@
+"""Overrides that have run out by the database's clock. Agents end them by themselves; this writes it down."""
+
+from __future__ import annotations
+
+from django.db import connection, transaction
+
+from breakers.access import Actor
+from breakers.audit import record_on_breaker
+from breakers.desired.override import told
+from breakers.desired.revise import hold, revise
+from breakers.errors import NotFound
+from breakers.sql import statements
+
+_SQL = statements("desired")
+SERVER = Actor(kind="server", id=0, name="Panelboard", can=frozenset())
+
+
+def expire_due() -> int:
+    """Ends what has run out, each in a transaction of its own; how many it ended."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["due"])
+        due = [id for (id,) in cursor.fetchall()]
+    ended = 0
+    for breaker_id in due:
+        try:
+            ended += _expire(breaker_id)
+        except NotFound:
+            continue  # removed meanwhile
+    return ended
+
+
+def _expire(breaker_id: int) -> bool:
+    with transaction.atomic():
+        held = hold(breaker_id)
+        standing = held.standing
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            row = cursor.fetchone()
+        assert row is not None
+        (now,) = row
+        # Replaced or extended while we waited for the lock: then there is nothing to end.
+        if standing is None or standing.expires_at is None or standing.expires_at > now:
+            return False
+        before = told(standing)
+        standing.ended_at, standing.end = now, "expired"
+        standing.save(update_fields=["ended_at", "end"])
+        revise(held)
+        record_on_breaker(
+            SERVER, "expire", held.breaker, reason=standing.reason, before=before, after=None
+        )
+    return True

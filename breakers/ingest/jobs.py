@@ -1,0 +1,121 @@
+"""What waits to be committed, and what its sender is told. The writer knows no other kinds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from breakers.errors import FieldError
+from breakers.wire import Applied, Happened, Hello
+
+Answer = TypeVar("Answer")
+
+
+class Stored(Enum):
+    """What became of an event that was let in."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An event that the database would not take."""
+
+    errors: tuple[FieldError, ...]
+
+
+Outcome = Stored | Refused
+
+
+@dataclass(eq=False, kw_only=True)
+class Job(Generic[Answer]):
+    """Something to commit; `weight` is about its number of rows, `done` has the answer after the commit."""
+
+    done: asyncio.Future[Answer] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def weight(self) -> int:
+        return 1
+
+
+@dataclass(eq=False, kw_only=True)
+class Batch(Job[list[Outcome]]):
+    """Events of one request or frame; one outcome each, in their order."""
+
+    events: Sequence[Happened]
+
+    @property
+    def weight(self) -> int:
+        return len(self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Introduced:
+    """An instance as its session knows it from now on."""
+
+    service_id: int
+    instance_id: int
+    breaker_ids: dict[str, int]
+    taken_from: UUID | None
+    """The session that held the instance before."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Introduce(Job[Introduced]):
+    """A `hello`: the instance is this session's, and its breakers are in these states."""
+
+    hello: Hello
+    environment: str
+    session: UUID
+    connected: bool | None
+
+    @property
+    def weight(self) -> int:
+        return len(self.hello.breakers) + 1
+
+
+@dataclass(eq=False, kw_only=True)
+class Report(Job[None]):
+    """An `applied`: what became of a revision in an instance."""
+
+    service_id: int
+    instance_id: int
+    breaker_id: int
+    applied: Applied
+
+
+@dataclass(eq=False, kw_only=True)
+class Lose(Job[list[int]]):
+    """Instances that look silent; the answer is those that were in fact lost."""
+
+    instance_ids: Sequence[int]
+
+    @property
+    def weight(self) -> int:
+        return len(self.instance_ids)
+
+
+@dataclass(eq=False, kw_only=True)
+class Retire(Job[bool]):
+    """A goodbye; true if the session still held the instance."""
+
+    instance_id: int
+    session: UUID
+
+
+@dataclass(eq=False, kw_only=True)
+class Disconnect(Job[bool]):
+    """A socket that broke off or fell silent; the instance is not lost yet."""
+
+    instance_id: int
+    session: UUID
+
+
+AnyJob = Job[Any]

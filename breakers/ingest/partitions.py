@@ -1,0 +1,35 @@
+"""The partitions that history needs, made when first wanted: no event is refused for lack of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+
+from breakers.db import Connection
+from breakers.wire import Happened
+
+
+class Partitions:
+    """What this process knows to be there."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, date]] = set()
+
+    def forget(self) -> None:
+        """One was not there after all (retention dropped it): look again."""
+        self._known.clear()
+
+    async def ensure(self, connection: Connection, events: Iterable[Happened]) -> None:
+        """Makes the missing ones for `events`, and for what the server itself says today."""
+        wanted = {("event", _monday(datetime.now(UTC).date()))}
+        for event in events:
+            day = event.occurred_at.date()
+            wanted.add(("snapshot", day) if event.type == "snapshot" else ("event", _monday(day)))
+        for parent, first in sorted(wanted - self._known):
+            at = datetime(first.year, first.month, first.day, tzinfo=UTC)
+            await connection.execute("SELECT ensure_partition(%s, %s)", [parent, at])
+            self._known.add((parent, first))
+
+
+def _monday(day: date) -> date:
+    return day - timedelta(days=day.weekday())

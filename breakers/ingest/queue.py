@@ -1,0 +1,184 @@
+"""The bounded queue before the database, and the one writer of this process that empties it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout, TooManyRequests
+
+from breakers.db import Pool
+from breakers.errors import FieldError, Overloaded
+from breakers.ingest.commit import Effects, GoneFromRegistry, commit_group
+from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
+from breakers.ingest.partitions import Partitions
+from breakers.ingest.registry import Registry
+
+_log = structlog.get_logger(__name__)
+Answer = TypeVar("Answer")
+
+# About ten seconds of work at full speed; more would only be answered too late.
+WAITING_MAX = 50_000
+GROUP_MAX = 4_000
+_TRIES = 3
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests, OSError)
+_AGAIN = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.CheckViolation,  # a partition that was dropped under us
+    GoneFromRegistry,
+)
+
+
+class Writer:
+    """Takes all that waits, commits it in one transaction, then answers everyone.
+
+    An answer therefore means: committed. A single event waits no longer than the commit in progress.
+    """
+
+    def __init__(self, pool: Pool, *, committed: Callable[[Effects], Awaitable[None]]) -> None:
+        self._pool = pool
+        self._committed = committed
+        self._waiting: deque[AnyJob] = deque()
+        self._weight = 0
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._registry = Registry()
+        self._partitions = Partitions()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="ingest writer")
+
+    async def stop(self, *, within_s: float = 10) -> None:
+        """Commits what waits, for at most `within_s` seconds, and ends."""
+        if self._task is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._answer_all(list(self._waiting), Overloaded("The server is stopping."))
+
+    @property
+    def waiting(self) -> int:
+        """About how many rows wait or are being written."""
+        return self._weight
+
+    async def commit(self, job: Job[Answer]) -> Answer:
+        """The job's answer, after its commit. Raises Overloaded where nothing of it was stored."""
+        return await self.submit(job)
+
+    def submit(self, job: Job[Answer]) -> asyncio.Future[Answer]:
+        """Queues the job here and now, so that jobs are committed in the order of their submission.
+
+        The future has the answer, or Overloaded, which is raised at once where the queue is full.
+        """
+        if self._weight + job.weight > WAITING_MAX:
+            raise Overloaded("Too much waits to be stored.", retry_after=2)
+        self._waiting.append(job)
+        self._weight += job.weight
+        self._idle.clear()
+        self._wake.set()
+        return job.done
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                group = self._take()
+                try:
+                    await self._write(group)
+                except Exception as problem:  # the writer must live on; its senders are told
+                    _log.exception("group not committed", jobs=len(group))
+                    self._answer_all(group, Overloaded(f"Not stored: {type(problem).__name__}."))
+                finally:
+                    self._weight -= sum(job.weight for job in group)
+            self._idle.set()
+
+    def _take(self) -> list[AnyJob]:
+        group: list[AnyJob] = [self._waiting.popleft()]
+        weight = group[0].weight
+        while self._waiting and weight + self._waiting[0].weight <= GROUP_MAX:
+            group.append(self._waiting.popleft())
+            weight += group[-1].weight
+        return group
+
+    async def _write(self, group: Sequence[AnyJob]) -> None:
+        try:
+            effects = await self._commit_with_retries(group)
+        except _AWAY as problem:
+            # Also when COMMIT itself was cut off: whether it held is unknown, so nobody is told it did.
+            _log.warning("database away", error=str(problem).strip(), jobs=len(group))
+            self._answer_all(group, Overloaded("The database does not answer.", retry_after=2))
+            return
+        except psycopg.Error as problem:
+            await self._halve(group, problem)
+            return
+        for job in group:
+            if not job.done.done():
+                job.done.set_result(effects.answers.get(job))
+        await self._committed(effects)
+
+    async def _commit_with_retries(self, group: Sequence[AnyJob]) -> Effects:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                async with self._pool.connection() as connection:
+                    return await commit_group(connection, self._registry, self._partitions, group)
+            except _AGAIN:
+                self._registry.forget()
+                self._partitions.forget()
+                if attempt == _TRIES:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311 - jitter
+        raise AssertionError("unreachable")
+
+    async def _halve(self, group: Sequence[AnyJob], problem: psycopg.Error) -> None:
+        """Data failed the transaction: look for the guilty event, so that it alone is refused."""
+        if len(group) > 1:
+            middle = len(group) // 2
+            await self._write(group[:middle])
+            await self._write(group[middle:])
+            return
+        job = group[0]
+        if isinstance(job, Batch) and len(job.events) > 1:
+            middle = len(job.events) // 2
+            halves = Batch(events=job.events[:middle]), Batch(events=job.events[middle:])
+            for half in halves:
+                await self._write([half])
+            outcomes: list[Outcome] = []
+            try:
+                for half in halves:
+                    outcomes += await half.done
+            except Overloaded as away:
+                self._answer_all([job], away)
+            else:
+                _set(job.done, outcomes)
+            return
+        _log.error("refused by the database", error=str(problem).strip(), job=type(job).__name__)
+        if isinstance(job, Batch):
+            _set(job.done, [Refused((FieldError((), "could not be stored"),))])
+        else:
+            self._answer_all([job], Overloaded("Could not be stored."))
+
+    @staticmethod
+    def _answer_all(group: Sequence[AnyJob], problem: Exception) -> None:
+        for job in group:
+            if not job.done.done():
+                job.done.set_exception(problem)
+
+
+def _set(done: asyncio.Future[Any], answer: object) -> None:
+    if not done.done():
+        done.set_result(answer)

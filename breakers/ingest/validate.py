@@ -1,0 +1,178 @@
+"""From decoded JSON to events that can be stored, or to the exact reasons why not. Pure."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from breakers.errors import FieldError
+from breakers.states import State
+from breakers.wire import DETAIL_MAX, EventBody, EventIn, Happened
+
+OLDEST = timedelta(days=7)
+AHEAD = timedelta(minutes=5)
+_STEP = timedelta(microseconds=1)
+_Body = TypeVar("_Body", bound=EventBody)
+
+# Names are what people read and type; a control character in one is a mistake or a trick.
+_PRINTABLE = (
+    "service",
+    "environment",
+    "instance",
+    "breaker",
+    "id",
+    "boot",
+    "reason",
+    "target",
+    "library",
+)
+
+
+class Clock:
+    """Gives each event without a time one that is later than its predecessor's in the request."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self._last: datetime | None = None
+
+    def time_of(self, said: datetime | None) -> datetime:
+        if said is None:
+            said = self.now if self._last is None else max(self.now, self._last + _STEP)
+        self._last = said
+        return said
+
+
+def decoder_of(kind: type[_Body]) -> Callable[[msgspec.Raw], _Body | list[FieldError]]:
+    """A function from one raw JSON value to a struct of `kind`, or to everything wrong with it.
+
+    The fast path is one typed decode; only what fails it is looked at field by field.
+    Raises msgspec.DecodeError where the text is not JSON at all.
+    """
+    decode = msgspec.json.Decoder(kind).decode
+    fields = msgspec.structs.fields(kind)
+
+    def read(raw: msgspec.Raw) -> _Body | list[FieldError]:
+        try:
+            body = decode(raw)
+        except msgspec.ValidationError:
+            try:
+                return _explain(msgspec.json.decode(raw), fields)
+            except msgspec.ValidationError as problem:  # a number beyond all floats, say
+                return [FieldError((), str(problem).partition(" - at")[0])]
+        except RecursionError:
+            return [FieldError((), "is nested too deeply")]
+        return _unprintable(body) or body
+
+    return read
+
+
+def _explain(value: Any, fields: tuple[msgspec.structs.FieldInfo, ...]) -> list[FieldError]:
+    if not isinstance(value, dict):
+        return [FieldError((), "expected an object")]
+    errors = []
+    for field in fields:
+        name = field.encode_name
+        if name not in value:
+            if field.required:
+                errors.append(FieldError((name,), "is required"))
+            continue
+        try:
+            msgspec.convert(value[name], field.type)
+        except msgspec.ValidationError as problem:
+            errors.append(_located(name, str(problem)))
+        except RecursionError:
+            errors.append(FieldError((name,), "is nested too deeply"))
+    return errors or [FieldError((), "is not understood")]
+
+
+def _located(name: str, message: str) -> FieldError:
+    """msgspec says `… - at `$.calls``; the path becomes part of loc."""
+    text, _, path = message.partition(" - at `$")
+    parts = [
+        part for part in path.rstrip("`").replace("[", ".").replace("]", "").split(".") if part
+    ]
+    loc = tuple(int(part) if part.isdigit() else part for part in parts)
+    return FieldError((name, *loc), text)
+
+
+def _unprintable(body: EventBody) -> list[FieldError]:
+    errors = []
+    for name in _PRINTABLE:
+        value = getattr(body, name, None)
+        if value and not value.isprintable():
+            errors.append(FieldError((name,), "must be printable characters only"))
+    for key, value in (body.labels or {}).items():
+        if not (key.isprintable() and value.isprintable()):
+            errors.append(FieldError(("labels", key), "must be printable characters only"))
+    if body.detail and not storable(body.detail):
+        errors.append(FieldError(("detail",), "must not hold NUL or half a surrogate pair"))
+    return errors
+
+
+def storable(text: str) -> bool:
+    """Whether PostgreSQL can hold the text at all."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def happened(
+    body: EventBody,
+    *,
+    environment: str,
+    service: str,
+    instance: str,
+    boot: str | None,
+    clock: Clock,
+) -> Happened | list[FieldError]:
+    """The event as it will be stored, or why it cannot be."""
+    errors = []
+    if body.type == "state_change" and body.to is None:
+        errors.append(FieldError(("to",), "is required for a state change"))
+    at = clock.time_of(body.occurred_at)
+    if body.occurred_at is not None:
+        if at < clock.now - OLDEST:
+            errors.append(FieldError(("occurred_at",), "is older than 7 days"))
+        elif at > clock.now + AHEAD:
+            errors.append(FieldError(("occurred_at",), "is more than 5 minutes ahead"))
+    if errors:
+        return errors
+    return Happened(
+        environment=environment,
+        service=service,
+        instance=instance,
+        breaker=body.breaker,
+        type=body.type,
+        event_id=body.id or str(uuid.uuid4()),
+        named=body.id is not None,
+        timed=body.occurred_at is not None,
+        occurred_at=at.astimezone(UTC),
+        to=State(body.to) if body.to and body.type == "state_change" else None,
+        from_=State(body.from_) if body.from_ and body.type == "state_change" else None,
+        natural_state=State(body.natural_state) if body.natural_state else None,
+        boot=boot,
+        seq=body.seq,
+        cause=body.cause,
+        reason=body.reason or None,
+        detail=body.detail[:DETAIL_MAX] if body.detail else None,
+        target=body.target or None,
+        library=body.library or None,
+        labels=body.labels or None,
+        metrics=body.metrics,
+    )
+
+
+def happened_from_api(
+    event: EventIn, *, default_environment: str, clock: Clock
+) -> Happened | list[FieldError]:
+    """The same for an event that names its own service and instance."""
+    return happened(
+        event,
+        environment=event.environment or default_environment,
+        service=event.service,
+        instance=event.instance,
+        boot=event.boot,
+        clock=clock,
+    )

@@ -1,0 +1,81 @@
+"""API keys for the bare applications: looked up once, believed for two seconds.
+
+So a revoked key is refused within that time in every process, and a busy one costs no query a request.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from breakers.access import Actor
+from breakers.asgi import Scope as AsgiScope
+from breakers.asgi import header
+from breakers.db import Pool
+from breakers.errors import Unauthenticated
+from breakers.keys import key_hash
+from breakers.models import Scope
+
+BELIEVED_S = 2.0
+_REMEMBERED = 10_000
+_LOOK_UP = """
+    SELECT k.id, k.name, k.scopes, e.name, k.service_names
+    FROM api_key k LEFT JOIN environment e ON e.id = k.environment_id
+    WHERE k.hash = %s AND k.revoked_at IS NULL
+"""
+_USED = """
+    UPDATE api_key SET last_used_at = now()
+    WHERE id = %s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+"""
+
+
+class Keyring:
+    """The keys that this process has seen lately."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._known: dict[bytes, tuple[float, Actor | None]] = {}
+
+    async def actor_of(self, scope: AsgiScope) -> Actor:
+        """Who sends this request or opens this socket; raises Unauthenticated."""
+        text = _bearer(header(scope, b"authorization"))
+        if text is None:
+            raise Unauthenticated("Send “Authorization: Bearer KEY”.")
+        actor = await self.actor_of_hash(key_hash(text))
+        if actor is None:
+            raise Unauthenticated("This key is unknown or revoked.")
+        client = scope.get("client")
+        return replace(actor, address=client[0] if client else None)
+
+    async def actor_of_hash(self, hashed: bytes) -> Actor | None:
+        """The actor of a key by its hash, or None where it is unknown or revoked."""
+        now = time.monotonic()
+        known = self._known.get(hashed)
+        if known is not None and known[0] > now:
+            return known[1]
+        actor = await self._look_up(hashed)
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[hashed] = (now + BELIEVED_S, actor)
+        return actor
+
+    async def _look_up(self, hashed: bytes) -> Actor | None:
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(_LOOK_UP, [hashed])).fetchone()
+            if row is None:
+                return None
+            id, name, scopes, environment, services = row
+            await connection.execute(_USED, [id])
+        return Actor(
+            kind="key",
+            id=id,
+            name=name,
+            can=frozenset(Scope(item) for item in scopes),
+            environments=frozenset({environment}) if environment else None,
+            services=None if services is None else frozenset(services),
+        )
+
+
+def _bearer(said: str | None) -> str | None:
+    scheme, _, text = (said or "").partition(" ")
+    return text.strip() or None if scheme.lower() == "bearer" else None

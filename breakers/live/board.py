@@ -1,0 +1,154 @@
+"""The board as it is in the database now: summaries, for the API and pages (sync) and the hub (async)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django.db import connection
+from psycopg import AsyncConnection, sql
+from psycopg.rows import dict_row
+
+from breakers.access import Actor, breaker_to_see
+from breakers.errors import NotFound
+from breakers.live.match import Filter, Limits, Match
+from breakers.sql import statements
+from breakers.states import GRAVEST_FIRST, State
+from breakers.wire import OverrideSummary, Summary
+
+_SQL = statements("board")
+
+
+class Row(NamedTuple):
+    """A summary and the change number under which it was read."""
+
+    id: int
+    change: int
+    summary: Summary
+
+
+def _row(found: Mapping[str, Any]) -> Row:
+    states = {state.value: found[state.value] for state in GRAVEST_FIRST if found[state.value]}
+    gravest = State.UNKNOWN
+    if found["live"]:
+        gravest = next((state for state in GRAVEST_FIRST if found[state.value]), State.UNKNOWN)
+    override = None
+    if found["mode"] is not None:
+        override = OverrideSummary(
+            mode=found["mode"],
+            reason=found["reason"],
+            by=found["by_name"],
+            expires_at=found["expires_at"],
+            instances=found["scope"],
+            applied=found["applied"],
+            pending=found["pending"],
+        )
+    summary = Summary(
+        id=str(found["id"]),
+        environment=found["environment"],
+        service=found["service"],
+        breaker=found["breaker"],
+        target=found["target"],
+        state=gravest,
+        states=states,
+        instances=found["instances"],
+        since=found[f"{gravest}_since"],
+        failure_rate=_rounded(found["failure_rate"]),
+        calls_per_second=_rounded(found["calls_per_second"]),
+        override=override,
+        revision=found["revision"],
+        updated_at=found["updated_at"],
+    )
+    return Row(found["id"], found["change"], summary)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _query(
+    match: Match, limits: Limits, *, ids: Sequence[int] | None, after: int
+) -> tuple[sql.Composed, dict[str, Any]]:
+    """The statement narrowed by what an index can serve; the rest is left to a Filter."""
+    conditions = [sql.SQL("b.id > %(after)s")]
+    parameters: dict[str, Any] = {"after": after}
+    for column, value in (
+        ("e.name", match.environment),
+        ("s.name", match.service),
+        ("b.target", match.target),
+    ):
+        if value:
+            name = column.replace(".", "_")
+            conditions.append(sql.SQL(f"{column} = %({name})s"))
+            parameters[name] = value
+    for column, names in (("e.name", limits.environments), ("s.name", limits.services)):
+        if names is not None:
+            name = "limit_" + column.replace(".", "_")
+            conditions.append(sql.SQL(f"{column} = ANY(%({name})s)"))
+            parameters[name] = sorted(names)
+    if ids is not None:
+        conditions.append(sql.SQL("b.id = ANY(%(ids)s)"))
+        parameters["ids"] = list(ids)
+    where = sql.SQL(" AND ").join(conditions)
+    return sql.SQL(_SQL["summaries"]) + sql.SQL(" WHERE ") + where + sql.SQL(
+        " ORDER BY b.id"
+    ), parameters
+
+
+async def read(
+    connection: AsyncConnection[Any],
+    *,
+    match: Match | None = None,
+    limits: Limits | None = None,
+    ids: Sequence[int] | None = None,
+) -> list[Row]:
+    """The rows of these ids, or all that match, by id."""
+    chosen = Filter(match or Match(), limits or Limits())
+    statement, parameters = _query(chosen.match, chosen.limits, ids=ids, after=0)
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(statement, parameters)
+        rows = [_row(found) for found in await cursor.fetchall()]
+    return [row for row in rows if row.summary in chosen]
+
+
+def _read_sync(
+    match: Match,
+    limits: Limits,
+    *,
+    ids: Sequence[int] | None = None,
+    after: int = 0,
+    limit: int | None,
+) -> list[Summary]:
+    chosen = Filter(match, limits)
+    found: list[Summary] = []
+    statement, parameters = _query(match, limits, ids=ids, after=after)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        assert cursor.description is not None
+        names = [column[0] for column in cursor.description]
+        for values in cursor:
+            summary = _row(dict(zip(names, values, strict=True))).summary
+            if summary in chosen:
+                found.append(summary)
+                if limit is not None and len(found) >= limit:
+                    break
+    return found
+
+
+def board(actor: Actor, match: Match, *, after: int = 0, limit: int | None = None) -> list[Summary]:
+    """What the actor sees of the match, by id; `after` an id, at most `limit`."""
+    return _read_sync(match, Limits.of(actor), after=after, limit=limit)
+
+
+def summary_of(actor: Actor, breaker_id: str) -> Summary:
+    """One breaker; raises NotFound also for what lies outside the actor's limits."""
+    breaker = breaker_to_see(actor, breaker_id)
+    found = _read_sync(Match(), Limits.of(actor), ids=[breaker.pk], limit=1)
+    if not found:
+        raise NotFound("No such breaker.")
+    return found[0]
+
+
+def summaries(breaker_ids: Sequence[int]) -> list[Summary]:
+    """These breakers, whoever asks; by id."""
+    return _read_sync(Match(), Limits(), ids=breaker_ids, limit=None)

@@ -1,0 +1,276 @@
+"""The hub of a web process: one reading of what changed, one encoding, many sockets.
+
+Sockets of equal match and rights share a view, with one version and one encoding of each frame. A
+change goes out at once, and then at most one frame each 50 ms. What Redis did not tell is found in
+PostgreSQL each second. The mechanism of a slow reader caught up by a fresh snapshot, instead of a
+growing queue, is known from market-data feeds as conflation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from breakers.db import Connection, Pool
+from breakers.live import board, frames
+from breakers.live.bus import Bus
+from breakers.live.match import Filter, Limits, Match
+from breakers.sql import statements
+
+_log = structlog.get_logger(__name__)
+_SQL = statements("board")
+_encode = msgspec.json.Encoder().encode
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
+
+FRAME_EVERY_S = 0.05
+REREAD_EVERY_S = 1.0
+BLIND_AFTER_S = 3.0
+# Frames that may wait for one socket: about a second and a half of steady change.
+BEHIND_MAX = 32
+# Reading more rows than this by id costs more than it saves; the rest waits for the next frame.
+READ_MAX = 5000
+# Changes remembered so that a long transaction elsewhere does not make us read the same again.
+SEEN_MAX = 200_000
+
+
+class Reader:
+    """What one socket is owed. The socket's own task waits for `next` and sends; the hub never waits."""
+
+    def __init__(self) -> None:
+        self.view: View | None = None
+        self._owed: deque[str] = deque()
+        self._more = asyncio.Event()
+        self._afresh = False
+
+    def owe(self, frame: str) -> None:
+        if self._afresh:
+            return
+        if len(self._owed) >= BEHIND_MAX:
+            self.owe_snapshot()
+            return
+        self._owed.append(frame)
+        self._more.set()
+
+    def owe_snapshot(self) -> None:
+        """Forgets what was owed: when the socket is ready, it gets the whole view as it is then."""
+        self._owed.clear()
+        self._afresh = True
+        self._more.set()
+
+    async def next(self) -> str:
+        """The next frame to send."""
+        while True:
+            if self._owed:
+                return self._owed.popleft()
+            if self._afresh and self.view is not None:
+                self._afresh = False
+                self._owed.extend(self.view.snapshot())
+                continue
+            self._more.clear()
+            await self._more.wait()
+
+
+class View:
+    """The breakers that match, as last told to the view's sockets."""
+
+    def __init__(self, chosen: Filter) -> None:
+        self.chosen = chosen
+        self.version = 0
+        self.readers: set[Reader] = set()
+        self._known: dict[int, tuple[int, bytes]] = {}
+        self._snapshot: list[str] | None = None
+
+    def fill(self, rows: Iterable[board.Row]) -> None:
+        self._known = {
+            row.id: (row.change, _encode(row.summary)) for row in rows if row.summary in self.chosen
+        }
+        self._snapshot = None
+
+    def snapshot(self) -> list[str]:
+        """The frames of the whole view at its version; encoded once for all that ask."""
+        if self._snapshot is None:
+            summaries = [self._known[id][1] for id in sorted(self._known)]
+            self._snapshot = frames.snapshot(self.version, summaries)
+        return self._snapshot
+
+    def apply(self, read: Mapping[int, tuple[int, board.Row | None, bytes]]) -> str | None:
+        """Takes in what was read, and gives the frame that tells of it, if there is anything to tell."""
+        changed, removed = [], []
+        for id, (change, row, encoded) in read.items():
+            known = self._known.get(id)
+            if known is not None and change <= known[0] and row is not None:
+                continue
+            if row is not None and row.summary in self.chosen:
+                self._known[id] = (change, encoded)
+                changed.append(encoded)
+            elif known is not None:
+                del self._known[id]
+                removed.append(id)
+        if not changed and not removed:
+            return None
+        self.version += 1
+        self._snapshot = None
+        return frames.changes(self.version, changed, removed)
+
+
+class Hub:
+    """All views of this process."""
+
+    def __init__(self, *, pool: Pool, bus: Bus) -> None:
+        self._pool = pool
+        self._views: dict[tuple[Match, Limits], View] = {}
+        self._filling = asyncio.Lock()
+        self._changed: set[int] = set()
+        self._wake = asyncio.Event()
+        self._xid: str | None = None
+        self._seen: dict[int, int] = {}
+        self._reread_at = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+        bus.on("changed", lambda message: self.changed(message["breakers"]))
+        bus.on("incident", self._incident)
+
+    @property
+    def sockets(self) -> int:
+        return sum(len(view.readers) for view in self._views.values())
+
+    @property
+    def in_sight(self) -> bool:
+        """Whether the database was read within the last seconds: only then is the picture live."""
+        return time.monotonic() - self._reread_at < BLIND_AFTER_S
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._tell(), name="hub"),
+            asyncio.create_task(self._reread(), name="hub reread"),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def changed(self, breaker_ids: Sequence[int]) -> None:
+        """These may differ; nobody to tell, nothing to do."""
+        if self._views:
+            self._changed.update(breaker_ids)
+            self._wake.set()
+
+    async def join(self, reader: Reader, match: Match, limits: Limits) -> None:
+        """Moves the reader to the view of this match; a snapshot comes first. Raises Invalid.
+
+        Database errors leave the reader where it was.
+        """
+        chosen = Filter(match, limits)
+        async with self._filling:
+            view = self._views.get((match, limits))
+            if view is None:
+                view = View(chosen)
+                # Listed before it is read: what commits meanwhile is told, and told again at worst.
+                self._views[match, limits] = view
+                try:
+                    async with self._pool.connection() as connection:
+                        if self._xid is None:
+                            self._xid = (await self._changed_since(connection, None))[0]
+                        view.fill(await board.read(connection, match=match, limits=limits))
+                except BaseException:
+                    del self._views[match, limits]
+                    raise
+        self.leave(reader)
+        self._views[match, limits] = view
+        view.readers.add(reader)
+        reader.view = view
+        reader.owe_snapshot()
+
+    def leave(self, reader: Reader) -> None:
+        view = reader.view
+        if view is None:
+            return
+        view.readers.discard(reader)
+        reader.view = None
+        if not view.readers:
+            self._views.pop((view.chosen.match, view.chosen.limits), None)
+
+    async def _tell(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            ids = [self._changed.pop() for _ in range(min(len(self._changed), READ_MAX))]
+            try:
+                await self._tell_of(ids)
+            except _AWAY as problem:
+                _log.warning("board not read", error=str(problem).strip())
+                self._changed.update(ids)
+                await asyncio.sleep(0.5)
+            except Exception:  # the hub must live on, and a snapshot puts everyone right
+                _log.exception("changes not told")
+                for view in self._views.values():
+                    for reader in view.readers:
+                        reader.owe_snapshot()
+            if self._changed:
+                self._wake.set()
+            await asyncio.sleep(FRAME_EVERY_S)
+
+    async def _tell_of(self, ids: Sequence[int]) -> None:
+        if not ids or not self._views:
+            return
+        async with self._filling, self._pool.connection() as connection:
+            rows = {row.id: row for row in await board.read(connection, ids=ids)}
+        read: dict[int, tuple[int, board.Row | None, bytes]] = {}
+        if len(self._seen) > SEEN_MAX:
+            self._seen.clear()
+        for id in sorted(ids):
+            row = rows.get(id)
+            if row is not None:
+                self._seen[id] = row.change
+            read[id] = (row.change, row, _encode(row.summary)) if row else (0, None, b"")
+        for view in self._views.values():
+            frame = view.apply(read)
+            if frame is not None:
+                for reader in view.readers:
+                    reader.owe(frame)
+
+    async def _reread(self) -> None:
+        """What changed, by the database itself: a transaction still open is looked at again next time."""
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    self._xid, changed = await self._changed_since(connection, self._xid)
+                self._reread_at = time.monotonic()
+            except _AWAY as problem:
+                _log.warning("changes not read", error=str(problem).strip())
+            else:
+                self.changed([id for id, change in changed if self._seen.get(id, -1) < change])
+            await asyncio.sleep(REREAD_EVERY_S)
+
+    @staticmethod
+    async def _changed_since(
+        connection: Connection, xid: str | None
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """Where to read on from, and (id, change) of the breakers changed since `xid`."""
+        cursor = await connection.execute(_SQL["changed_since"], {"xid": xid})
+        found = await cursor.fetchall()
+        return found[0][0], [(id, change) for _, id, change in found if id is not None]
+
+    def _incident(self, message: Mapping[str, Any]) -> None:
+        frame = frames.incident(message["incident"])
+        for view in self._views.values():
+            limits = view.chosen.limits
+            if (
+                limits.environments is not None
+                and message["environment"] not in limits.environments
+            ):
+                continue
+            if limits.services is not None and limits.services.isdisjoint(message["services"]):
+                continue
+            for reader in view.readers:
+                reader.owe(frame)

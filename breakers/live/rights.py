@@ -1,0 +1,110 @@
+"""Whether the rights with which a socket was opened still stand; asked for all sockets together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from breakers.access import Actor
+from breakers.db import Pool
+from breakers.keyring import Keyring
+
+_log = structlog.get_logger(__name__)
+# With the keyring's two seconds of belief this keeps the contract's five.
+EVERY_S = 2.0
+_SESSIONS = """
+    SELECT s.session_key, p.id, p.password, p.role,
+           (SELECT array_agg(e.name ORDER BY e.name) FROM person_environments pe
+            JOIN environment e ON e.id = pe.environment_id WHERE pe.person_id = p.id)
+    FROM django_session s, person p
+    WHERE s.session_key = ANY(%s) AND s.expire_date > now() AND p.id = ANY(%s) AND p.is_active
+"""
+
+
+@dataclass(eq=False, kw_only=True)
+class Credential:
+    """By what a socket was opened: a key's hash, or a browser session and the person's stamp then."""
+
+    actor: Actor
+    revoke: Callable[[], None]
+    key_hash: bytes | None = None
+    session_key: str | None = None
+    password: str | None = field(default=None, repr=False)
+    role: str | None = None
+
+
+class Rights:
+    """All open sockets' credentials, looked at every two seconds."""
+
+    def __init__(self, *, pool: Pool, keyring: Keyring) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._held: set[Credential] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._watch(), name="rights")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def hold(self, credential: Credential) -> None:
+        self._held.add(credential)
+
+    def release(self, credential: Credential) -> None:
+        self._held.discard(credential)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                await self._revoke_those_gone()
+            except (psycopg.Error, PoolTimeout, OSError) as problem:
+                _log.warning("rights not checked", error=str(problem).strip())
+
+    async def _revoke_those_gone(self) -> None:
+        by_key = [item for item in self._held if item.key_hash is not None]
+        for credential in by_key:
+            assert credential.key_hash is not None
+            if not _same(credential.actor, await self._keyring.actor_of_hash(credential.key_hash)):
+                credential.revoke()
+        by_session = [item for item in self._held if item.session_key is not None]
+        if not by_session:
+            return
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                _SESSIONS,
+                [
+                    [item.session_key for item in by_session],
+                    list({item.actor.id for item in by_session}),
+                ],
+            )
+            standing = {
+                (session, person): (password, role, frozenset(environments or ()))
+                for session, person, password, role, environments in await cursor.fetchall()
+            }
+        for credential in by_session:
+            now = standing.get((credential.session_key, credential.actor.id))
+            if now is None or now != (
+                credential.password,
+                credential.role,
+                credential.actor.environments or frozenset(),
+            ):
+                credential.revoke()
+
+
+def _same(then: Actor, now: Actor | None) -> bool:
+    return now is not None and (then.can, then.environments, then.services) == (
+        now.can,
+        now.environments,
+        now.services,
+    )

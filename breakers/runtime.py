@@ -1,0 +1,60 @@
+"""What a web process runs beside Django: joined here, started and stopped with the server."""
+
+from __future__ import annotations
+
+from breakers.agents.app import AgentApp
+from breakers.agents.hub import AgentHub
+from breakers.agents.liveness import Liveness
+from breakers.db import make_pool
+from breakers.ingest.app import IngestApp
+from breakers.ingest.commit import Effects
+from breakers.ingest.queue import Writer
+from breakers.keyring import Keyring
+from breakers.live.bus import Bus
+from breakers.live.hub import Hub
+from breakers.live.rights import Rights
+from breakers.wake import wake_evaluation
+
+
+class Runtime:
+    """One of each; made inside the event loop that runs it."""
+
+    def __init__(self) -> None:
+        self.pool = make_pool(size=6)
+        self.bus = Bus()
+        self.keyring = Keyring(self.pool)
+        self.writer = Writer(self.pool, committed=self._committed)
+        self.rights = Rights(pool=self.pool, keyring=self.keyring)
+        self.hub = Hub(pool=self.pool, bus=self.bus)
+        self.agents = AgentHub(pool=self.pool, bus=self.bus, writer=self.writer)
+        self.liveness = Liveness(pool=self.pool, writer=self.writer)
+        self.ingest_app = IngestApp(keyring=self.keyring, writer=self.writer)
+        self.agent_app = AgentApp(
+            keyring=self.keyring, writer=self.writer, hub=self.agents, rights=self.rights
+        )
+
+    async def _committed(self, effects: Effects) -> None:
+        if effects.changed:
+            self.bus.say("changed", breakers=sorted(effects.changed))
+        if effects.judged:
+            wake_evaluation()
+
+    async def start(self) -> None:
+        """Starts without waiting for anything: a part that is away is waited for by who needs it."""
+        await self.pool.open(wait=False)
+        self.bus.start()
+        self.writer.start()
+        self.rights.start()
+        self.hub.start()
+        self.agents.start()
+        self.liveness.start()
+
+    async def stop(self) -> None:
+        """In reverse; what was taken in is still committed."""
+        await self.liveness.stop()
+        await self.agents.stop()
+        await self.hub.stop()
+        await self.rights.stop()
+        await self.writer.stop()
+        await self.bus.stop()
+        await self.pool.close(timeout=5)

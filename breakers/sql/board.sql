@@ -1,0 +1,56 @@
+-- name: summaries
+-- One row a breaker. Live = neither lost nor retired; `instances` counts the lost ones too, the retired
+-- never. Rates are weighted by calls where calls are known. Applied and pending count the live
+-- instances within the override's scope, against the revision that made it.
+SELECT b.id, e.name AS environment, s.name AS service, b.name AS breaker, b.target, b.revision, b.change,
+       b.updated_at, n.*, o.mode, o.reason, o.by_name, o.expires_at, o.instances AS scope, o.excepted
+FROM breaker b
+JOIN service s ON s.id = b.service_id
+JOIN environment e ON e.id = s.environment_id
+LEFT JOIN override o ON o.breaker_id = b.id AND o.ended_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT count(*)                                             AS instances,
+           count(*) FILTER (WHERE live)                         AS live,
+           count(*) FILTER (WHERE state = 'open')               AS open,
+           count(*) FILTER (WHERE state = 'forced_open')        AS forced_open,
+           count(*) FILTER (WHERE state = 'half_open')          AS half_open,
+           count(*) FILTER (WHERE state = 'forced_closed')      AS forced_closed,
+           count(*) FILTER (WHERE state = 'closed')             AS closed,
+           count(*) FILTER (WHERE state = 'unknown')            AS unknown,
+           min(since) FILTER (WHERE state = 'open')             AS open_since,
+           min(since) FILTER (WHERE state = 'forced_open')      AS forced_open_since,
+           min(since) FILTER (WHERE state = 'half_open')        AS half_open_since,
+           min(since) FILTER (WHERE state = 'forced_closed')    AS forced_closed_since,
+           min(since) FILTER (WHERE state = 'closed')           AS closed_since,
+           min(since) FILTER (WHERE state = 'unknown')          AS unknown_since,
+           CASE WHEN sum(calls) FILTER (WHERE rate IS NOT NULL) > 0
+                THEN sum(rate * calls) / sum(calls) FILTER (WHERE rate IS NOT NULL)
+                ELSE avg(rate) END                              AS failure_rate,
+           sum(calls / span)                                    AS calls_per_second,
+           count(*) FILTER (WHERE live AND inside AND applied_revision >= o.revision) AS applied,
+           count(*) FILTER (WHERE live AND inside AND applied_revision < o.revision)  AS pending
+    FROM (
+        SELECT i.lost_at IS NULL AS live,
+               CASE WHEN i.lost_at IS NULL THEN bi.state ELSE 'unknown' END AS state,
+               bi.since, bi.applied_revision,
+               (o.instances IS NULL OR i.name = ANY(o.instances))
+                   AND NOT i.name = ANY(coalesce(o.excepted, '{}')) AS inside,
+               m.calls, m.span,
+               CASE WHEN i.lost_at IS NULL
+                    THEN coalesce(m.rate, CASE WHEN m.calls > 0 THEN m.failed * 100 / m.calls END) END AS rate
+        FROM breaker_instance bi
+        JOIN instance i ON i.id = bi.instance_id AND i.retired_at IS NULL
+        CROSS JOIN LATERAL (
+            SELECT (bi.metrics ->> 'failure_rate')::float AS rate, (bi.metrics ->> 'failed')::float AS failed,
+                   CASE WHEN i.lost_at IS NULL THEN (bi.metrics ->> 'calls')::float END AS calls,
+                   (bi.metrics ->> 'window')::float AS span
+        ) m
+        WHERE bi.breaker_id = b.id
+    ) per_instance
+) n
+
+-- name: changed_since
+-- Breakers changed by transactions that the last reading could not see whole, and where to read on from.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text, b.id, b.change
+FROM (VALUES (%(xid)s::xid8)) AS since (xid)
+LEFT JOIN breaker b ON b.changed_xid >= since.xid

@@ -1,0 +1,177 @@
+-- The statements of one group commit, in the order in which they run. Breakers are locked first, in id
+-- order, then instances: whoever writes state keeps to that, so writers wait but never deadlock.
+
+-- name: first_times
+-- Events with an id and no time: the first one's time, for all repeats.
+WITH asked AS (
+    SELECT DISTINCT ON (service_id, event_id) *
+    FROM unnest(%(services)s::bigint[], %(ids)s::text[], %(times)s::timestamptz[])
+        AS a (service_id, event_id, occurred_at)
+    ORDER BY service_id, event_id, occurred_at
+),
+made AS (
+    INSERT INTO event_time (service_id, event_id, occurred_at) SELECT * FROM asked
+    ON CONFLICT (service_id, event_id) DO UPDATE SET event_id = EXCLUDED.event_id
+    RETURNING service_id, event_id, occurred_at
+)
+SELECT service_id, event_id, occurred_at FROM made
+
+-- name: lock_breakers
+SELECT id, target FROM breaker WHERE id = ANY(%(breakers)s) ORDER BY id FOR UPDATE
+
+-- name: insert_events
+-- Gives the keys of those that are new; a repeat inserts nothing.
+INSERT INTO event (service_id, event_id, occurred_at, breaker_id, instance_id, type, from_state, to_state,
+                   natural_state, boot, seq, cause, reason, detail, labels, metrics, library, origin)
+SELECT * FROM unnest(
+    %(service_id)s::bigint[], %(event_id)s::text[], %(occurred_at)s::timestamptz[], %(breaker_id)s::bigint[],
+    %(instance_id)s::bigint[], %(type)s::text[], %(from_state)s::text[], %(to_state)s::text[],
+    %(natural_state)s::text[], %(boot)s::text[], %(seq)s::bigint[], %(cause)s::text[], %(reason)s::text[],
+    %(detail)s::text[], %(labels)s::jsonb[], %(metrics)s::jsonb[], %(library)s::text[], %(origin)s::text[])
+ON CONFLICT DO NOTHING
+RETURNING service_id, event_id, occurred_at
+
+-- name: insert_snapshots
+INSERT INTO snapshot (service_id, event_id, occurred_at, breaker_id, instance_id, natural_state, boot, seq,
+                      detail, labels, metrics)
+SELECT * FROM unnest(
+    %(service_id)s::bigint[], %(event_id)s::text[], %(occurred_at)s::timestamptz[], %(breaker_id)s::bigint[],
+    %(instance_id)s::bigint[], %(natural_state)s::text[], %(boot)s::text[], %(seq)s::bigint[],
+    %(detail)s::text[], %(labels)s::jsonb[], %(metrics)s::jsonb[])
+ON CONFLICT DO NOTHING
+RETURNING service_id, event_id, occurred_at
+
+-- name: rank_boots
+-- Lowers a boot's beginning where an event is earlier; `moved` where it stood in the ranking before.
+INSERT INTO boot AS known (instance_id, boot, first_at)
+SELECT instance_id, boot, min(first_at)
+FROM unnest(%(instances)s::bigint[], %(boots)s::text[], %(times)s::timestamptz[]) AS a (instance_id, boot, first_at)
+GROUP BY 1, 2 ORDER BY 1, 2
+ON CONFLICT (instance_id, boot) DO UPDATE SET first_at = EXCLUDED.first_at
+    WHERE EXCLUDED.first_at < known.first_at
+RETURNING instance_id, boot, first_at, xmax <> 0 AS moved
+
+-- name: load_states
+SELECT bi.breaker_id, bi.instance_id, bi.state, bi.natural_state, bi.since, bi.cause, bi.reason, bi.detail,
+       bi.boot, boot.first_at AS boot_at, bi.seq, bi.at, bi.origin, bi.event_id, bi.metrics_at
+FROM breaker_instance bi
+LEFT JOIN boot ON boot.instance_id = bi.instance_id AND boot.boot = bi.boot
+WHERE bi.breaker_id = ANY(%(breakers)s) AND bi.instance_id = ANY(%(instances)s)
+
+-- name: load_boots
+SELECT instance_id, boot, first_at FROM boot WHERE instance_id = ANY(%(instances)s)
+
+-- name: store_states
+INSERT INTO breaker_instance AS held (breaker_id, instance_id, state, natural_state, since, cause, reason,
+    detail, boot, seq, at, origin, event_id)
+SELECT * FROM unnest(
+    %(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(state)s::text[], %(natural_state)s::text[],
+    %(since)s::timestamptz[], %(cause)s::text[], %(reason)s::text[], %(detail)s::text[], %(boot)s::text[],
+    %(seq)s::bigint[], %(at)s::timestamptz[], %(origin)s::text[], %(event_id)s::text[])
+ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
+    state = EXCLUDED.state, natural_state = EXCLUDED.natural_state, since = EXCLUDED.since,
+    cause = EXCLUDED.cause, reason = EXCLUDED.reason, detail = EXCLUDED.detail, boot = EXCLUDED.boot,
+    seq = EXCLUDED.seq, at = EXCLUDED.at, origin = EXCLUDED.origin, event_id = EXCLUDED.event_id
+
+-- name: store_samples
+-- What an event or snapshot says beside the state: the newest wins, absent values keep the old.
+INSERT INTO breaker_instance AS held (breaker_id, instance_id, metrics, metrics_at, library, labels)
+SELECT breaker_id, instance_id, metrics, metrics_at, library, coalesce(labels, '{}')
+FROM unnest(
+    %(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(metrics)s::jsonb[], %(metrics_at)s::timestamptz[],
+    %(library)s::text[], %(labels)s::jsonb[]) AS a (breaker_id, instance_id, metrics, metrics_at, library, labels)
+ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
+    metrics = CASE WHEN EXCLUDED.metrics_at >= coalesce(held.metrics_at, '-infinity') THEN EXCLUDED.metrics ELSE held.metrics END,
+    metrics_at = greatest(held.metrics_at, EXCLUDED.metrics_at),
+    library = coalesce(EXCLUDED.library, held.library),
+    labels = CASE WHEN EXCLUDED.labels = '{}' THEN held.labels ELSE EXCLUDED.labels END
+
+-- name: insert_outbox
+INSERT INTO outbox (breaker_id, instance_id, event_id, occurred_at, to_state, late, before_state, before_natural,
+                    state, natural_state, since, cause, detail)
+SELECT * FROM unnest(
+    %(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(event_id)s::text[], %(occurred_at)s::timestamptz[],
+    %(to_state)s::text[], %(late)s::bool[], %(before_state)s::text[], %(before_natural)s::text[],
+    %(state)s::text[], %(natural_state)s::text[], %(since)s::timestamptz[], %(cause)s::text[], %(detail)s::text[])
+
+-- name: touch_breakers
+UPDATE breaker b SET change = change + 1, updated_at = clock_timestamp(), changed_xid = pg_current_xact_id(),
+       target = coalesce(a.target, b.target)
+FROM unnest(%(breakers)s::bigint[], %(targets)s::text[]) AS a (id, target)
+WHERE b.id = a.id
+
+-- name: touch_instances
+-- An instance that speaks is neither lost nor retired. Not more often than each 5 s, for the row's sake.
+UPDATE instance SET last_seen = now(), lost_at = NULL, retired_at = NULL
+WHERE id IN (
+    SELECT id FROM instance
+    WHERE id = ANY(%(instances)s)
+      AND (last_seen < now() - interval '5 seconds' OR lost_at IS NOT NULL OR retired_at IS NOT NULL)
+    ORDER BY id FOR UPDATE)
+
+-- name: touch_breakers_of_instances
+-- What is shown of a breaker changes too when one of its instances comes, goes or is heard again.
+UPDATE breaker SET change = change + 1, updated_at = clock_timestamp(), changed_xid = pg_current_xact_id()
+WHERE id = ANY(%(breakers)s)
+
+-- name: breakers_of_instances
+SELECT breaker_id, instance_id FROM breaker_instance WHERE instance_id = ANY(%(instances)s)
+
+-- name: introduce
+-- A session takes the instance over; gives the session that held it before.
+WITH before AS (SELECT id, session, boot FROM instance WHERE id = %(instance)s FOR UPDATE)
+UPDATE instance i SET session = %(session)s, boot = %(boot)s, agent_name = %(agent_name)s,
+    agent_version = %(agent_version)s, labels = %(labels)s, connected = %(connected)s, last_seen = now(),
+    lost_at = NULL, retired_at = NULL
+FROM before WHERE i.id = before.id
+RETURNING before.session AS taken_from, before.boot AS boot_before
+
+-- name: present_breakers
+-- What a hello says of each breaker beside its state. A new life has applied nothing yet.
+INSERT INTO breaker_instance AS held (breaker_id, instance_id, library, config, applied_revision)
+SELECT breaker_id, %(instance)s, library, config, coalesce(applied, 0)
+FROM unnest(%(breakers)s::bigint[], %(libraries)s::text[], %(configs)s::jsonb[], %(applied)s::bigint[])
+    AS a (breaker_id, library, config, applied)
+ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
+    library = coalesce(EXCLUDED.library, held.library), config = EXCLUDED.config,
+    applied_revision = CASE WHEN %(new_boot)s OR EXCLUDED.applied_revision > 0 THEN EXCLUDED.applied_revision
+                            ELSE held.applied_revision END
+
+-- name: store_applied
+-- A revision put into effect, or refused; an older report changes nothing.
+UPDATE breaker_instance SET
+    applied_revision = CASE WHEN %(ok)s THEN greatest(applied_revision, %(revision)s) ELSE applied_revision END,
+    applied_at = CASE WHEN %(ok)s AND %(revision)s > applied_revision THEN now() ELSE applied_at END,
+    refused_revision = CASE WHEN %(ok)s THEN refused_revision ELSE %(revision)s END,
+    refused_error = CASE WHEN %(ok)s THEN refused_error ELSE %(error)s END,
+    refused_at = CASE WHEN %(ok)s THEN refused_at ELSE now() END
+WHERE breaker_id = %(breaker)s AND instance_id = %(instance)s
+
+-- name: lose
+-- Silent for 60 s while somebody could have heard: one conditional statement says who is lost.
+UPDATE instance SET lost_at = now(), connected = false
+WHERE id IN (
+    SELECT i.id FROM instance i, watch
+    WHERE i.id = ANY(%(instances)s) AND i.connected IS NOT NULL AND i.lost_at IS NULL AND i.retired_at IS NULL
+      AND i.last_seen < now() - interval '60 seconds'
+      AND watch.alive_since < now() - interval '60 seconds'
+    ORDER BY i.id FOR UPDATE OF i)
+RETURNING id
+
+-- name: retire
+UPDATE instance SET retired_at = now(), connected = false, session = NULL
+WHERE id = %(instance)s AND session = %(session)s
+RETURNING id
+
+-- name: disconnect
+UPDATE instance SET connected = false WHERE id = %(instance)s AND session = %(session)s AND connected
+RETURNING id
+
+-- name: history_of
+-- The state changes of one breaker instance, highest rank first.
+SELECT e.to_state, e.natural_state, e.cause, e.reason, e.detail, e.boot, boot.first_at AS boot_at, e.seq,
+       e.occurred_at, e.origin, e.event_id
+FROM event e LEFT JOIN boot ON boot.instance_id = e.instance_id AND boot.boot = e.boot
+WHERE e.breaker_id = %(breaker)s AND e.instance_id = %(instance)s AND e.type = 'state_change'
+ORDER BY boot.first_at DESC NULLS LAST, e.boot COLLATE "C" DESC NULLS LAST, e.seq DESC NULLS LAST,
+         e.occurred_at DESC, e.origin DESC, e.event_id COLLATE "C" DESC

@@ -1,0 +1,217 @@
+"""Everything that crosses a border, as frozen structs: decoded once, never re-checked inside."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from breakers.states import Origin, State
+
+NAME_MAX = 200
+DETAIL_MAX = 2000
+SEQ_MAX = 2**53 - 1
+
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
+Target = Annotated[str, Meta(max_length=NAME_MAX)]
+Seq = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
+Count = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
+Milliseconds = Annotated[float, Meta(ge=0, le=1e12)]
+Time = Annotated[datetime, Meta(tz=True)]
+Labels = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=200)]],
+    Meta(max_length=16),
+]
+Reported = Literal["closed", "open", "half_open", "forced_open", "forced_closed"]
+"""The states that may be said of oneself: all but `unknown`."""
+Cause = Literal["automatic", "manual", "override", "shared", "unknown"]
+
+
+class Metrics(Struct, frozen=True, omit_defaults=True):
+    """Counts over `window` seconds, rates in percent, latencies in milliseconds; null is unknown."""
+
+    calls: Count | None = None
+    failed: Count | None = None
+    slow: Count | None = None
+    not_permitted: Count | None = None
+    failure_rate: Percent | None = None
+    slow_rate: Percent | None = None
+    p50_ms: Milliseconds | None = None
+    p95_ms: Milliseconds | None = None
+    p99_ms: Milliseconds | None = None
+    window: Positive | None = None
+
+
+class EventBody(Struct, frozen=True, rename={"from_": "from"}):
+    """What an agent says of an event; who it is, is said by its `hello`."""
+
+    breaker: Name
+    type: Literal["state_change", "snapshot", "note"] = "state_change"
+    to: Reported | None = None
+    from_: Literal[Reported, "unknown"] | None = None
+    id: Name | None = None
+    occurred_at: Time | None = None
+    seq: Seq | None = None
+    cause: Cause = "unknown"
+    reason: Annotated[str, Meta(max_length=64)] | None = None
+    detail: str | None = None
+    target: Target | None = None
+    library: Target | None = None
+    labels: Labels | None = None
+    natural_state: Reported | None = None
+    metrics: Metrics | None = None
+
+
+class EventIn(EventBody, frozen=True, kw_only=True):
+    """One event of `POST /api/v1/events`."""
+
+    service: Name
+    environment: Name | None = None
+    instance: Name = "default"
+    boot: Name | None = None
+
+
+class Happened(Struct, frozen=True, kw_only=True):
+    """An event that was understood and let in: named, timed, and still without the ids of its rows."""
+
+    environment: str
+    service: str
+    instance: str
+    breaker: str
+    type: Literal["state_change", "snapshot", "note"]
+    event_id: str
+    named: bool
+    """Whether the id is the caller's: only then can the event be a repeat."""
+    timed: bool
+    """Whether the time is the caller's: else a repeat is handed the time of the first."""
+    occurred_at: datetime
+    to: State | None = None
+    from_: State | None = None
+    natural_state: State | None = None
+    boot: str | None = None
+    seq: int | None = None
+    cause: Cause = "unknown"
+    reason: str | None = None
+    detail: str | None = None
+    target: str | None = None
+    library: str | None = None
+    labels: dict[str, str] | None = None
+    metrics: Metrics | None = None
+    origin: Origin = Origin.AGENT
+
+
+class BreakerHello(Struct, frozen=True):
+    """A breaker as an agent presents it."""
+
+    breaker: Name
+    state: Reported
+    natural_state: Reported | None = None
+    target: Target | None = None
+    library: Target | None = None
+    since: Time | None = None
+    seq: Seq | None = None
+    applied_revision: Seq | None = None
+    config: dict[str, Any] = {}
+
+
+class AgentName(Struct, frozen=True):
+    """The program that speaks the protocol."""
+
+    name: Annotated[str, Meta(max_length=NAME_MAX)] = ""
+    version: Annotated[str, Meta(max_length=NAME_MAX)] = ""
+
+
+class Hello(Struct, frozen=True, tag="hello"):
+    """The first frame of an agent, and again whenever its set of breakers changes."""
+
+    service: Name
+    instance: Name
+    boot: Name
+    environment: Name | None = None
+    agent: AgentName = AgentName()
+    labels: Labels = {}
+    breakers: Annotated[list[BreakerHello], Meta(max_length=1000)] = []
+    protocol: int = 1
+
+
+class Goodbye(Struct, frozen=True, tag="goodbye"):
+    """The process ends on purpose: its instance is retired at once."""
+
+
+class Events(Struct, frozen=True, tag="events"):
+    """A batch that is answered with an ack of the same number once it is committed."""
+
+    batch: Annotated[int, Meta(ge=0, le=SEQ_MAX)]
+    events: Annotated[list[msgspec.Raw], Meta(max_length=1000)]
+
+
+class Applied(Struct, frozen=True, tag="applied"):
+    """What became of a revision in this instance."""
+
+    breaker: Name
+    revision: Seq
+    ok: bool
+    state: Reported | None = None
+    natural_state: Reported | None = None
+    error: str | None = None
+
+
+class Ping(Struct, frozen=True, tag="ping"):
+    """A sign of life, answered by a pong."""
+
+
+AgentFrame = Hello | Goodbye | Events | Applied | Ping
+
+
+class DesiredCommand(Struct, frozen=True):
+    """A one-shot; `expires_in` is what remains of its time, in seconds, at sending."""
+
+    id: str
+    command: Literal["trip", "reset"]
+    expires_in: float
+
+
+class Desired(Struct, frozen=True, tag="desired", kw_only=True):
+    """What one breaker of one instance should be. `expires_in` in seconds from receipt; null: no end."""
+
+    breaker: str
+    revision: int
+    mode: Literal["forced_open", "forced_closed"] | None
+    reason: str | None
+    expires_in: float | None
+    command: DesiredCommand | None
+
+
+class OverrideSummary(Struct, frozen=True, kw_only=True):
+    """The standing override of a breaker, and how far it has got among the live instances."""
+
+    mode: Literal["forced_open", "forced_closed"]
+    reason: str
+    by: str
+    expires_at: datetime | None
+    instances: list[str] | None
+    applied: int
+    pending: int
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """A breaker in one line, as the API, the live socket, the pages and the webhooks show it."""
+
+    id: str
+    environment: str
+    service: str
+    breaker: str
+    target: str | None
+    state: str
+    states: dict[str, int]
+    instances: int
+    since: datetime | None
+    failure_rate: float | None
+    calls_per_second: float | None
+    override: OverrideSummary | None
+    revision: int
+    updated_at: datetime
