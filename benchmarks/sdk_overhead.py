@@ -43,6 +43,7 @@ def encode(value: int) -> object:
 def http_server() -> Iterator[int]:
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16  # one packet an answer, or delayed acks are all that is measured
 
         def do_GET(self) -> None:
             self.send_response(200)
@@ -149,7 +150,15 @@ def main() -> None:
                 # A process each: the interpreter specialises code to what it has seen.
                 print(f"{panel:8} {which:8}", end=" ", flush=True)
                 subprocess.run(
-                    [sys.executable, __file__, "--rounds", str(options.rounds), "--one", which, url],
+                    [
+                        sys.executable,
+                        __file__,
+                        "--rounds",
+                        str(options.rounds),
+                        "--one",
+                        which,
+                        url,
+                    ],
                     check=True,
                 )
 

@@ -7,6 +7,7 @@ again what was not acknowledged, and says at most one line a minute about it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
@@ -95,10 +96,8 @@ class Link:
         """Something is to be sent. Never waits, never raises."""
         loop, woken = self._loop, self._woken
         if loop is not None and woken is not None and not woken.is_set():
-            try:
+            with contextlib.suppress(RuntimeError):  # the loop has just closed
                 loop.call_soon_threadsafe(self._nudge)
-            except RuntimeError:  # the loop has just closed
-                pass
 
     def stop(self, timeout_s: float) -> None:
         """Says goodbye if it can, and ends the thread; waits for that up to `timeout_s`."""
@@ -184,13 +183,13 @@ class Link:
                 return self._backoff(began)
             if code in REFUSALS:
                 self._say("%s (%s); trying again each minute", REFUSALS[code], closed)
-                return REFUSED_PAUSE_S * random.uniform(0.5, 1.0)
+                return REFUSED_PAUSE_S * _chance(0.5)
             self._say("the panel closed the connection (%s); trying again", closed)
         except websockets.exceptions.InvalidStatus as refused:
             status = refused.response.status_code
             self._say("the panel at %s answered HTTP %s; trying again", self._url, status)
             if status in (401, 403):
-                return REFUSED_PAUSE_S * random.uniform(0.5, 1.0)
+                return REFUSED_PAUSE_S * _chance(0.5)
         except (OSError, asyncio.TimeoutError, websockets.exceptions.WebSocketException) as error:
             self._say("the panel at %s is out of reach (%s); trying again", self._url, error)
         except Exception as error:
@@ -202,7 +201,7 @@ class Link:
     def _backoff(self, began: float) -> float:
         if time.monotonic() - began > STEADY_S + ANSWER_TIMEOUT_S:
             self._attempt = 0
-        pause_s = backoff(self._attempt, random.random())
+        pause_s = backoff(self._attempt, _chance())
         self._attempt += 1
         return pause_s
 
@@ -418,13 +417,14 @@ class _Loop(asyncio.SelectorEventLoop):
     is no connection: an override's end is seen by the guarded call too.
     """
 
-    async def getaddrinfo(self, host: Any, port: Any, **how: Any) -> List[Tuple[Any, ...]]:  # type: ignore[override]
+    async def getaddrinfo(self, host: Any, port: Any, **how: Any) -> List[Tuple[Any, ...]]:
         return list(socket.getaddrinfo(host, port, **how))
 
 
-async def _wait(event: asyncio.Event, seconds: Optional[float]) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except asyncio.TimeoutError:
-        pass
+def _chance(least: float = 0.0) -> float:
+    return random.uniform(least, 1.0)  # noqa: S311 (spreads reconnects, guards nothing)
 
+
+async def _wait(event: asyncio.Event, seconds: Optional[float]) -> None:
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

@@ -6,7 +6,7 @@ import atexit
 import logging
 import os
 import weakref
-from typing import Any, Dict, List, Optional, TypeVar
+from typing import Dict, List, Optional, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from panelboard_client.buffer import Buffer

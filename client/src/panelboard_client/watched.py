@@ -215,7 +215,7 @@ class Watched:
     def sample(self, now: float) -> bool:
         """Tells what was counted since the last time; an idle breaker is told once as idle."""
         counts = self.adapter.counts()
-        calls, failed, refused = (new - old for new, old in zip(counts, self._told))
+        calls, failed, refused = (new - old for new, old in zip(counts, self._told))  # noqa: B905
         window = now - self._told_at
         idle = calls == 0 and refused == 0
         self._told, self._told_at = counts, now
@@ -256,9 +256,7 @@ class Watched:
         standing = self.standing
         before = self.state
         force = (
-            None
-            if standing.mode is None
-            else Force(standing.mode, standing.reason, standing.until)
+            None if standing.mode is None else Force(standing.mode, standing.reason, standing.until)
         )
         self.adapter.force(force)
         self._force = force
@@ -272,9 +270,7 @@ class Watched:
 
     def _shortened(self) -> bool:
         force, standing = self._force, self.standing
-        return (
-            force is not None and standing.mode == force.mode and standing.until != force.until
-        )
+        return force is not None and standing.mode == force.mode and standing.until != force.until
 
     def _read_back(self) -> Optional[str]:
         """An override counts as applied only once the breaker itself says so."""

@@ -85,7 +85,7 @@ class PybreakerAdapter:
         if self._open_state is not None:
             vars(self._open_state).pop("before_call", None)
         if self._listener is not None:
-            self._breaker._listeners.remove(self._listener)
+            self._breaker._listeners.remove(self._listener)  # type: ignore[arg-type]
 
     def natural(self) -> str:
         return STATES.get(self._breaker.current_state, CLOSED)
@@ -180,8 +180,8 @@ class PybreakerAdapter:
         """As the library's own, which needs tornado; the caller gets a future here too."""
         if self._force is None:
             self._attempts += 1
-            return self._plain_call_async(func, *args, **kwargs)
-        from tornado import gen
+            return self._plain_call_async(func, *args, **kwargs)  # type: ignore[no-untyped-call]
+        from tornado import gen  # type: ignore[import-not-found, unused-ignore]
 
         @gen.coroutine  # type: ignore[untyped-decorator, unused-ignore]
         def gated() -> Any:
