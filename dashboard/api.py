@@ -13,6 +13,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.utils import check_csrf
 
 from breakers.access import Actor, actor_of_key, actor_of_person
+from breakers.api import router as breakers_router
 from breakers.errors import CallError, Forbidden, Invalid, Overloaded, Unauthenticated
 from breakers.keys import key_hash
 from breakers.models import ApiKey, Person
@@ -124,3 +125,6 @@ def _database_away(request: HttpRequest, error: OperationalError) -> HttpRespons
     response = problem(503, Overloaded.title, "The database does not answer. Nothing was changed.")
     response["Retry-After"] = "2"
     return response
+
+
+api.add_router("", breakers_router)

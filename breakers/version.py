@@ -1,0 +1,3 @@
+"""The program's version, told by the API and shown in the pages."""
+
+VERSION = "0.1.0"

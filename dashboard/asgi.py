@@ -1,0 +1,77 @@
+"""The server's entrance: the bare applications by path, everything else Django's."""
+
+from __future__ import annotations
+
+import os
+
+import structlog
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
+
+from django.core.asgi import get_asgi_application
+
+django = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack
+
+import dashboard.celery  # noqa: F401 - the current app, by which work is woken
+from breakers.asgi import Receive, Scope, Send
+from breakers.runtime import Runtime
+from dashboard.health import healthz, readyz
+from dashboard.live.consumer import LiveConsumer
+from dashboard.metrics import metrics
+
+_log = structlog.get_logger(__name__)
+_BARE = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
+
+
+class Entrance:
+    """Starts what runs beside Django with the server, and hands each connection to whom it is for."""
+
+    def __init__(self) -> None:
+        self._runtime: Runtime | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        if self._runtime is None:
+            raise RuntimeError("the server must send the lifespan events")
+        return self._runtime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "websocket":
+            if path == "/agent/v1":
+                await self.runtime.agent_app(scope, receive, send)
+            elif path == "/live/v1":
+                await self._watch(scope, receive, send)
+            else:
+                await receive()
+                await send({"type": "websocket.close", "code": 1008})
+        elif path in _BARE:
+            await _BARE[path](scope, receive, send)
+        elif path == "/api/v1/events":
+            await self.runtime.ingest_app(scope, receive, send)
+        else:
+            await django(dict(scope), receive, send)  # type: ignore[arg-type]  # a narrower send
+
+    async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        consumer = LiveConsumer.as_asgi(runtime=self.runtime)
+        await AuthMiddlewareStack(consumer)(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._runtime = Runtime()
+                await self._runtime.start()
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                if self._runtime is not None:
+                    await self._runtime.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+application = Entrance()
