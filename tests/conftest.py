@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from django.db import connections
 from django.test import TransactionTestCase
 
-from tests.support import servers
+from tests.support import servers, stack
+from tests.support.stack import Stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share the live system run in one worker, so that it is started once (`--dist loadgroup`)."""
+    for item in items:
+        if "live_stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("live_stack"))
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +46,29 @@ def restore_contents(django_db_setup: None) -> Iterator[Callable[[], None]]:
 def superuser_url(django_db_setup: None) -> str:
     """For proving what even the owner of the tables cannot do."""
     return servers.superuser_url()
+
+
+@pytest.fixture(scope="session")
+def live_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The real system, shared: use names of your own in it, and do not break it (see `make_stack`)."""
+    running = stack.start_ready(tmp_path_factory.mktemp("live") / "data")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def make_stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+    """Starts a real system for one test that breaks it; the arguments are those of `up`."""
+    started: list[Stack] = []
+
+    def make(
+        *arguments: str, data_dir: Path | None = None, ready: bool = True, **environment: str
+    ) -> Stack:
+        begin = stack.start_ready if ready else stack.start
+        made = begin(data_dir or tmp_path / "data", *arguments, **environment)
+        started.append(made)
+        return made
+
+    yield make
+    for made in reversed(started):
+        made.stop()

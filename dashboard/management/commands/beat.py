@@ -14,4 +14,4 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from dashboard.celery import app
 
-        app.start(["--quiet", "beat", "--loglevel=INFO"])
+        app.start(["--quiet", "--skip-checks", "beat", "--loglevel=INFO"])

@@ -22,7 +22,7 @@ class Command(BaseCommand):
         warnings.filterwarnings("ignore", category=SecurityWarning)
         app.start(
             [
-                "--quiet",
+                "--quiet", "--skip-checks",
                 "worker",
                 "--pool=threads",
                 f"--concurrency={sum(LANES.values())}",
