@@ -414,7 +414,7 @@ def audit_seen(actor: Actor) -> Any:
 def _entry(row: AuditEntry) -> dict[str, Any]:
     return {
         "id": str(row.pk),
-        "at": row.at.isoformat(),
+        "at": told_time(row.at),
         "actor": {"kind": row.actor_kind, "id": str(row.actor_id or ""), "name": row.actor_name},
         "action": row.action,
         "environment": row.environment,

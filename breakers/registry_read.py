@@ -10,6 +10,7 @@ from breakers.access import Actor, breakers_for, instances_for, services_for
 from breakers.cursor import page
 from breakers.models import Breaker, BreakerInstance, Instance
 from breakers.states import State
+from breakers.wire import told_time
 
 Page = tuple[list[dict[str, Any]], str | None]
 
@@ -35,10 +36,10 @@ def _inside(row: BreakerInstance, revision: int) -> dict[str, Any]:
         "instance": instance.name,
         "state": row.state if instance.lost_at is None else State.UNKNOWN.value,
         "natural_state": row.natural_state,
-        "since": _time(row.since),
-        "last_seen": _time(instance.last_seen),
+        "since": told_time(row.since),
+        "last_seen": told_time(instance.last_seen),
         "connected": instance.connected,
-        "lost_at": _time(instance.lost_at),
+        "lost_at": told_time(instance.lost_at),
         "revision": revision,
         "applied_revision": row.applied_revision,
         "apply_error": row.refused_error if refused else None,
@@ -47,7 +48,7 @@ def _inside(row: BreakerInstance, revision: int) -> dict[str, Any]:
         else {
             "revision": row.refused_revision,
             "error": row.refused_error,
-            "at": _time(row.refused_at),
+            "at": told_time(row.refused_at),
         },
         "cause": row.cause,
         "reason": row.reason,
@@ -83,9 +84,9 @@ def _instance(row: Instance) -> dict[str, Any]:
         "agent": {"name": row.agent_name, "version": row.agent_version},
         "labels": row.labels,
         "connected": row.connected,
-        "created_at": _time(row.created_at),
-        "last_seen": _time(row.last_seen),
-        "lost_at": _time(row.lost_at),
+        "created_at": told_time(row.created_at),
+        "last_seen": told_time(row.last_seen),
+        "lost_at": told_time(row.lost_at),
         "breakers": getattr(row, "breakers", 0),
     }
 
@@ -111,7 +112,7 @@ def services_seen(actor: Actor, *, limit: int, cursor: str = "") -> Page:
             "service": row.name,
             "breakers": getattr(row, "breaker_count", 0),
             "instances": getattr(row, "instance_count", 0),
-            "created_at": _time(row.created_at),
+            "created_at": told_time(row.created_at),
         }
         for row in found
     ]
@@ -131,7 +132,3 @@ def targets_seen(actor: Actor) -> list[dict[str, Any]]:
         {"environment": environment, "target": target, "breakers": count}
         for environment, target, count in rows
     ]
-
-
-def _time(at: Any) -> str | None:
-    return None if at is None else at.isoformat()

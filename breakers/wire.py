@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -215,3 +215,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     override: OverrideSummary | None
     revision: int
     updated_at: datetime
+
+
+def told_time(at: datetime | None) -> str | None:
+    """A time as JSON has it everywhere: RFC 3339 in UTC."""
+    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import uuid
 from typing import Any, TypeVar
 
+import msgspec
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
+from ninja.renderers import BaseRenderer
 from ninja.utils import check_csrf
 
 from breakers.access import Actor, actor_of_key, actor_of_person
@@ -55,7 +57,17 @@ def authenticate(request: HttpRequest) -> Actor:
     return actor_of_person(person, address=address, request_id=number)
 
 
+class Renderer(BaseRenderer):
+    """One encoder for API and sockets, so that a summary reads the same on both."""
+
+    media_type = "application/json"
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
+        return msgspec.json.encode(data, enc_hook=str)
+
+
 api = NinjaAPI(
+    renderer=Renderer(),
     title="Panelboard",
     version="1",
     urls_namespace="api",

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from breakers.cursor import page
 from breakers.models import Breaker, Event, Instance, Snapshot
+from breakers.wire import told_time
 
 _Row = TypeVar("_Row", Event, Snapshot)
 _ORDER: list[tuple[str, type]] = [("occurred_at", datetime), ("event_id", str)]
@@ -55,8 +56,8 @@ def _page(
 def _told(row: Event | Snapshot, names: dict[int, str]) -> dict[str, Any]:
     told: dict[str, Any] = {
         "id": row.event_id,
-        "occurred_at": row.occurred_at.isoformat(),
-        "received_at": row.received_at.isoformat(),
+        "occurred_at": told_time(row.occurred_at),
+        "received_at": told_time(row.received_at),
         "instance": names.get(row.instance_id),
         "type": "snapshot",
         "natural_state": row.natural_state,
