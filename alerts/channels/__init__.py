@@ -1,12 +1,91 @@
-"""The kinds of channels: one module each."""
+"""The kinds of channels: one module each. A kind renders and sends; it touches no database."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, get_args, get_type_hints
+
+import msgspec
+
+from alerts.messages import Message
 from breakers.kinds import Kind, Kinds
+from breakers.wire import Summary
+
+MASK = "***"
+"""What stands for a secret that is set."""
+
+Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=2000, extra={"secret": True})]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    status: int | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """`final`: trying again cannot help. `gone`: the receiver wants no more of anything."""
+
+    status: int | None
+    detail: str
+    retry_after: float | None = None
+    final: bool = False
+    gone: bool = False
+
+
+Outcome = Sent | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One message as it is sent: `id` is the same at every attempt, and so is `body`."""
+
+    id: str
+    message: Message
+    body: str
+    now: datetime
+    secrets: Mapping[str, Any] = field(repr=False)
+    """What the kind made for itself when the channel was created."""
 
 
 class ChannelKind(Kind, frozen=True):
-    pass
+    """A way to send; the fields of a kind are its config."""
+
+    lease_s = 60.0
+    """Longer than any attempt may take."""
+
+    @classmethod
+    def make_secrets(cls) -> dict[str, Any]:
+        """Secrets that Panelboard itself makes for a new channel."""
+        return {}
+
+    def problems(self) -> list[tuple[str, str]]:
+        """What is wrong with the config beyond its types: field and words."""
+        return []
+
+    def render(self, message: Message, breakers: Sequence[Summary]) -> str:
+        """What is sent, with the message's first breakers; kept for all attempts."""
+        raise NotImplementedError
+
+    def send(self, parcel: Parcel) -> Outcome:
+        """One attempt, from a thread; expected failures are values."""
+        raise NotImplementedError
 
 
 channel_kinds = Kinds(ChannelKind, package="alerts.channels", group="panelboard.channels")
+
+
+def secret_fields(cls: type[ChannelKind]) -> frozenset[str]:
+    """The fields of a kind's config that are secrets."""
+    hints = get_type_hints(cls, include_extras=True)
+    return frozenset(name for name in cls.__struct_fields__ if _is_secret(hints[name]))
+
+
+def _is_secret(hint: Any) -> bool:
+    marks = getattr(hint, "__metadata__", ())
+    if any(isinstance(mark, msgspec.Meta) and (mark.extra or {}).get("secret") for mark in marks):
+        return True
+    return any(_is_secret(part) for part in get_args(hint) if part is not hint)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from django.conf import settings
+from standardwebhooks import Webhook as Signer
+
+from alerts import outbound
+from alerts.channels import ChannelKind, Failed, Outcome, Parcel, Secret, Sent, channel_kinds
+from alerts.messages import IncidentPart, Message
+from breakers.wire import Summary
+
+BREAKERS_MAX = 20
+BODY_MAX = 20_000
+GONE = 410
+
+
+class _Data(msgspec.Struct, frozen=True):
+    incident: IncidentPart
+    breakers: Sequence[Summary]
+    breakers_total: int
+
+
+class _ChannelRef(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    kind: str
+
+
+class _ChannelData(msgspec.Struct, frozen=True):
+    channel: _ChannelRef
+    reason: str
+
+
+class _Body(msgspec.Struct, frozen=True):
+    type: str
+    timestamp: datetime
+    data: _Data | _ChannelData
+
+
+@channel_kinds.register
+class Webhook(ChannelKind, frozen=True):
+    """Posts JSON to a URL, signed as Standard Webhooks prescribes."""
+
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+    authorization: Secret | None = None
+    """Sent as the Authorization header, where the receiver wants one."""
+
+    kind = "webhook"
+
+    @classmethod
+    def make_secrets(cls) -> dict[str, Any]:
+        return {"secret": new_secret()}
+
+    def problems(self) -> list[tuple[str, str]]:
+        found = []
+        problem = outbound.url_problem(self.url)
+        if problem:
+            found.append(("url", problem))
+        if self.authorization and not (
+            self.authorization.isascii() and self.authorization.isprintable()
+        ):
+            found.append(("authorization", "must be printable ASCII"))
+        return found
+
+    def render(self, message: Message, breakers: Sequence[Summary]) -> str:
+        """Under 20 kB: breakers are left out from the end until it fits, and the total tells."""
+        shown = list(breakers[:BREAKERS_MAX])
+        while True:
+            body = msgspec.json.encode(_body(message, shown))
+            if len(body) < BODY_MAX or not shown:
+                return body.decode()
+            shown.pop()
+
+    def send(self, parcel: Parcel) -> Outcome:
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "Panelboard",
+            "webhook-id": parcel.id,
+            "webhook-timestamp": str(int(parcel.now.timestamp())),
+            "webhook-signature": " ".join(
+                Signer(secret).sign(parcel.id, parcel.now.astimezone(UTC), parcel.body)
+                for secret in signing_secrets(parcel)
+            ),
+        }
+        if self.authorization:
+            headers["authorization"] = self.authorization
+        try:
+            reply = outbound.post(
+                self.url,
+                body=parcel.body.encode(),
+                headers=headers,
+                allowed=outbound.Allowed.of(settings.PANELBOARD_WEBHOOK_ALLOW),
+            )
+        except outbound.OutboundFailed as failed:
+            return Failed(None, str(failed))
+        if 200 <= reply.status < 300:
+            return Sent(reply.status, f"Answered {reply.status}.")
+        why = f"Answered {reply.status}."
+        if 300 <= reply.status < 400:
+            why += " Redirects are not followed."
+        return Failed(reply.status, why, retry_after=reply.retry_after, gone=reply.status == GONE)
+
+
+def _body(message: Message, breakers: Sequence[Summary]) -> _Body:
+    data: _Data | _ChannelData
+    if message.incident is None:
+        about = _ChannelRef(message.channel_id, message.channel_name, message.channel_kind)
+        data = _ChannelData(about, message.text)
+    else:
+        data = _Data(message.incident, breakers, message.breakers_total)
+    return _Body(message.type, message.timestamp, data)
+
+
+def new_secret() -> str:
+    """A secret of Standard Webhooks: 32 random bytes."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def rotated(made: dict[str, Any], *, until: datetime) -> dict[str, Any]:
+    """New secrets of which the old one goes on signing for a while."""
+    return {"secret": new_secret(), "previous": made["secret"], "previous_until": until.isoformat()}
+
+
+def signing_secrets(parcel: Parcel) -> list[str]:
+    """The secret, and the one before it for as long as both sign."""
+    made = parcel.secrets
+    signing = [made["secret"]]
+    if made.get("previous") and datetime.fromisoformat(made["previous_until"]) > parcel.now:
+        signing.append(made["previous"])
+    return signing

@@ -1,0 +1,127 @@
+"""The threads that send: bounded, fair to channels that work, and without a database of their own.
+
+One thread claims and writes results; for each claim another sends and hands back what came of it. A
+channel that is failing has one attempt at a time, and all such channels together leave room for the rest.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from collections import Counter
+from datetime import datetime
+
+import structlog
+
+from alerts.channels import Failed, Outcome
+from alerts.clock import database_now
+from alerts.deliver import Claimed, bury, claim_due, finish
+
+SLOTS = 48
+EACH = 2
+"""Attempts at once for one channel that works."""
+FAILING_SLOTS = 16
+_POLL_S = 0.25
+_log = structlog.get_logger(__name__)
+
+
+class Couriers:
+    """All attempts of this process. `run` may be called by anyone at any time."""
+
+    def __init__(self, *, slots: int = SLOTS, failing_slots: int = FAILING_SLOTS) -> None:
+        self._slots, self._failing_slots = slots, failing_slots
+        self._results: queue.SimpleQueue[tuple[Claimed, Outcome, int]] = queue.SimpleQueue()
+        self._unwritten: list[tuple[Claimed, Outcome, int]] = []
+        self._in_flight: dict[tuple[int, int], Claimed] = {}
+        self._running = threading.Lock()
+        self._again = threading.Event()
+
+    def run(self, *, budget_s: float = 10.0) -> int:
+        """Delivers until nothing is due, or for so long; gives the number of attempts written.
+
+        If another thread is at it, that one is told to look again and this one returns. What is still
+        being sent when the time is over is written by the next run.
+        """
+        written = 0
+        deadline = time.monotonic() + budget_s
+        self._again.set()
+        while self._again.is_set() and self._running.acquire(blocking=False):
+            try:
+                self._again.clear()
+                written += self._deliver(deadline)
+            finally:
+                self._running.release()
+            if time.monotonic() >= deadline:
+                break
+        return written
+
+    def _deliver(self, deadline: float) -> int:
+        bury(database_now())
+        written = self._write()
+        while True:
+            claimed = self._start_due() if time.monotonic() < deadline else 0
+            if not self._in_flight or (not claimed and time.monotonic() >= deadline):
+                return written
+            written += self._write(wait_s=_POLL_S)
+
+    def _start_due(self) -> int:
+        now = database_now()
+        per_channel = Counter(one.channel_id for one in self._in_flight.values())
+        busy = [channel for channel, n in per_channel.items() if n >= EACH]
+        claimed = claim_due(
+            now=now, limit=self._slots - len(self._in_flight), each=EACH, failing=False, busy=busy
+        )
+        failing = sum(one.failing for one in self._in_flight.values())
+        room = min(self._failing_slots - failing, self._slots - len(self._in_flight) - len(claimed))
+        claimed += claim_due(now=now, limit=room, each=1, failing=True, busy=list(per_channel))
+        for one in claimed:
+            self._start(one)
+        return len(claimed)
+
+    def _start(self, one: Claimed) -> None:
+        self._in_flight[one.id, one.fence] = one
+        if one.ready is not None:
+            self._results.put((one, one.ready, 0))
+            return
+        threading.Thread(
+            target=self._send, args=(one,), name=f"delivery-{one.id}", daemon=True
+        ).start()
+
+    def _send(self, one: Claimed) -> None:
+        began = time.monotonic()
+        assert one.kind is not None
+        assert one.parcel is not None
+        try:
+            outcome = one.kind.send(one.parcel)
+        except (
+            Exception
+        ) as problem:  # a kind with a mistake fails like a receiver that does not answer
+            _log.exception("channel failed to send", delivery=one.id)
+            outcome = Failed(None, f"The attempt failed ({type(problem).__name__}).")
+        self._results.put((one, outcome, int((time.monotonic() - began) * 1000)))
+
+    def _write(self, *, wait_s: float = 0.0) -> int:
+        """Writes what came back; what cannot be written now stays in hand for the next run."""
+        try:
+            self._unwritten.append(
+                self._results.get(timeout=wait_s) if wait_s else self._results.get_nowait()
+            )
+            while True:
+                self._unwritten.append(self._results.get_nowait())
+        except queue.Empty:
+            pass
+        written = 0
+        now: datetime | None = None
+        while self._unwritten:
+            one, outcome, took_ms = self._unwritten[0]
+            now = now or database_now()
+            finish(one, outcome, took_ms=took_ms, now=now, luck=random.random())  # noqa: S311 - jitter
+            self._unwritten.pop(0)
+            self._in_flight.pop((one.id, one.fence), None)
+            written += 1
+        return written
+
+
+couriers = Couriers()

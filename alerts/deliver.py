@@ -1,0 +1,253 @@
+"""Claiming deliveries and writing how it went (I4). What sends is elsewhere: here is only the database.
+
+A claim is a lease with a number. A worker that dies leaves it to run out, and one that comes back too late
+finds another number and writes nothing. The id and the body are the same at every attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import Q
+
+from alerts.channels import ChannelKind as Kind
+from alerts.channels import Failed, Outcome, Parcel, channel_kinds
+from alerts.elsewhere import disable_channel
+from alerts.incidents import GIVE_UP_AFTER, supersede
+from alerts.messages import from_json
+from alerts.models import Attempt, Channel, Delivery, DeliveryStatus, IncidentBreaker
+from alerts.read import webhook_id
+from alerts.retry import Dead, Done, RetryAt, next_step
+from alerts.sealing import SecretsUnreadable, unseal
+from breakers.errors import Conflict, Invalid
+from breakers.live.board import summaries
+
+DISABLE_AFTER = timedelta(days=5)
+_BREAKERS_MAX = 20
+_log = structlog.get_logger(__name__)
+
+# Of each channel a few, so that thousands that wait for a dead one hide nobody else's; first tries
+# before repeated ones; none while an earlier message of its incident and channel is unfinished.
+_DUE = """
+SELECT d.id
+FROM channel c
+CROSS JOIN LATERAL (
+    SELECT d.id, d.attempts > 0 AS again, d.due_at
+    FROM delivery d
+    WHERE d.channel_id = c.id AND d.status = 'pending' AND d.due_at <= %(now)s
+      AND (d.leased_until IS NULL OR d.leased_until <= %(now)s)
+      AND NOT EXISTS (
+          SELECT FROM delivery e
+          WHERE e.incident_id = d.incident_id AND e.channel_id = d.channel_id AND e.id < d.id
+            AND e.status = 'pending')
+    ORDER BY again, d.due_at, d.id
+    LIMIT %(each)s
+) d
+WHERE c.enabled AND (c.failing_since IS NOT NULL) = %(failing)s AND NOT c.id = ANY(%(busy)s)
+ORDER BY d.again, d.due_at, d.id
+LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery in hand until its lease runs out. `ready` is an outcome where nothing can be sent."""
+
+    id: int
+    fence: int
+    channel_id: int
+    failing: bool
+    kind: Kind | None
+    parcel: Parcel | None
+    ready: Outcome | None
+
+
+def claim_due(
+    *, now: datetime, limit: int, each: int, failing: bool, busy: Collection[int] = ()
+) -> list[Claimed]:
+    """At most `limit` deliveries, `each` of one channel, of channels that are failing or of those that are not."""
+    if limit <= 0:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _DUE,
+            {"now": now, "limit": limit, "each": each, "failing": failing, "busy": list(busy)},
+        )
+        ids = [number for (number,) in cursor.fetchall()]
+    return [one for one in (_claim(number, failing, now) for number in ids) if one is not None]
+
+
+def _claim(delivery_id: int, failing: bool, now: datetime) -> Claimed | None:
+    """Takes one, unless another worker was first."""
+    with transaction.atomic():
+        row = (
+            Delivery.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
+            .select_related("channel")
+            .filter(Q(leased_until=None) | Q(leased_until__lte=now), status=DeliveryStatus.PENDING)
+            .filter(pk=delivery_id, due_at__lte=now)
+            .first()
+        )
+        if row is None:
+            return None
+        row.fence += 1
+        row.attempts += 1
+        kind, problem = _kind_of(row.channel)
+        row.leased_until = now + timedelta(seconds=kind.lease_s if kind else Kind.lease_s)
+        parcel = None
+        if kind is not None:
+            if row.body is None:
+                row.body = kind.render(from_json(row.message), summaries(_breakers(row)))
+            parcel = _parcel(row, now)
+        row.save(update_fields=["fence", "attempts", "leased_until", "body"])
+    ready = Failed(None, problem) if problem else None
+    return Claimed(row.pk, row.fence, row.channel_id, failing, kind, parcel, ready)
+
+
+def _kind_of(channel: Channel) -> tuple[Kind | None, str]:
+    """The channel ready to send, or why it is not."""
+    try:
+        sealed = unseal(channel.sealed)
+        config = {**channel.config, **sealed.get("config", {})}
+        return channel_kinds.read(channel.kind, config, loc="config"), ""
+    except SecretsUnreadable as problem:
+        return None, str(problem)
+    except Invalid as problem:
+        return None, f"The channel's configuration cannot be used: {problem.detail}"
+
+
+def _parcel(row: Delivery, now: datetime) -> Parcel:
+    assert row.body is not None  # rendered just before
+    return Parcel(
+        id=webhook_id(row),
+        message=from_json(row.message),
+        body=row.body,
+        now=now,
+        secrets=unseal(row.channel.sealed).get("made", {}),
+    )
+
+
+def _breakers(row: Delivery) -> Sequence[int]:
+    members = IncidentBreaker.objects.filter(incident=row.incident_id).order_by("joined_at", "id")
+    return list(dict.fromkeys(members.values_list("breaker_id", flat=True)[: 2 * _BREAKERS_MAX]))[
+        :_BREAKERS_MAX
+    ]
+
+
+def finish(claimed: Claimed, outcome: Outcome, *, took_ms: int, now: datetime, luck: float) -> None:
+    """Writes the result of an attempt, if the claim still stands; the channel's row comes first."""
+    with transaction.atomic():
+        channel = Channel.objects.select_for_update(no_key=True).get(pk=claimed.channel_id)
+        _note_on_channel(channel, outcome, now)
+        row = (
+            Delivery.objects.select_for_update(no_key=True)
+            .filter(pk=claimed.id, fence=claimed.fence, status=DeliveryStatus.PENDING)
+            .first()
+        )
+        if row is None:
+            _log.warning("delivery claim was lost", delivery=claimed.id)
+            return
+        Attempt.objects.create(
+            delivery=row,
+            number=row.attempts,
+            at=now,
+            ok=not isinstance(outcome, Failed),
+            status=outcome.status,
+            detail=outcome.detail[:500],
+            took_ms=took_ms,
+        )
+        row.leased_until = None
+        row.detail = outcome.detail[:500]
+        step = next_step(
+            outcome, attempts=row.attempts, give_up_at=row.give_up_at, now=now, luck=luck
+        )
+        match step:
+            case Done():
+                row.status, row.finished_at = DeliveryStatus.SENT, now
+            case Dead():
+                row.status, row.finished_at = DeliveryStatus.DEAD, now
+                row.detail = f"{outcome.detail} {step.why}"[:500]
+            case RetryAt():
+                row.due_at = step.at
+                newer = _newer(row)
+                if newer is not None:
+                    supersede(row, newer, now)
+        row.save()
+        _log.info(
+            "delivery attempted",
+            delivery=row.pk,
+            channel=row.channel_id,
+            type=row.type,
+            attempt=row.attempts,
+            outcome=row.status,
+            took_ms=took_ms,
+        )
+
+
+def _newer(row: Delivery) -> Delivery | None:
+    """The last message after this one on the same incident to the same place."""
+    if row.incident_id is None:
+        return None
+    later = Delivery.objects.filter(incident=row.incident_id, channel=row.channel_id, pk__gt=row.pk)
+    return later.order_by("-pk").first()
+
+
+def _note_on_channel(channel: Channel, outcome: Outcome, now: datetime) -> None:
+    if not isinstance(outcome, Failed):
+        if channel.failing_since is not None:
+            channel.failing_since = None
+            channel.save(update_fields=["failing_since"])
+        return
+    if channel.failing_since is None:
+        channel.failing_since = now
+        channel.save(update_fields=["failing_since"])
+    if not channel.enabled:
+        return
+    if outcome.gone:
+        disable_channel(channel, why="Its receiver answered 410: it is gone.", now=now)
+    elif now - channel.failing_since >= DISABLE_AFTER:
+        disable_channel(channel, why="Every attempt failed for 5 days.", now=now)
+
+
+def bury(now: datetime) -> int:
+    """What waits for a channel that is switched off is dead, where an operator sees it; gives how many."""
+    rows = Delivery.objects.filter(
+        Q(leased_until=None) | Q(leased_until__lte=now),
+        status=DeliveryStatus.PENDING,
+        channel__enabled=False,
+    )
+    return Delivery.objects.filter(
+        pk__in=rows.select_for_update(skip_locked=True, no_key=True, of=("self",))
+        .order_by("pk")
+        .values("pk")
+    ).update(
+        status=DeliveryStatus.DEAD,
+        finished_at=now,
+        leased_until=None,
+        detail="The channel is switched off.",
+    )
+
+
+def retry_delivery(delivery_id: int, *, now: datetime) -> Delivery:
+    """Another 72 hours for a dead one, or the next try at once for one that waits; raises Conflict."""
+    with transaction.atomic():
+        row = (
+            Delivery.objects.select_for_update(no_key=True, of=("self",))
+            .select_related("channel")
+            .get(pk=delivery_id)
+        )
+        if row.status == DeliveryStatus.SENT:
+            raise Conflict("It was sent.")
+        if row.status == DeliveryStatus.SUPERSEDED:
+            raise Conflict("A newer message on the same incident replaced it.")
+        if not row.channel.enabled:
+            raise Conflict("The channel is switched off; switch it on first.")
+        if row.status == DeliveryStatus.DEAD:
+            row.status, row.finished_at = DeliveryStatus.PENDING, None
+            row.give_up_at = now + GIVE_UP_AFTER
+        row.due_at = now
+        row.save(update_fields=["status", "finished_at", "give_up_at", "due_at"])
+        return row

@@ -1,0 +1,25 @@
+"""What the worker does each second, and when it is woken. Tasks only wake: the work is rows."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from alerts.clock import database_now
+from alerts.couriers import couriers
+from alerts.due import sweep
+from alerts.evaluate import evaluate_pending
+from alerts.wake import wake_delivery
+
+
+@shared_task(name="alerts.tasks.evaluate_due", ignore_result=True)
+def evaluate_due() -> None:
+    """Judges what was committed, then what has come due."""
+    evaluate_pending()
+    if sweep(database_now()):
+        wake_delivery()
+
+
+@shared_task(name="alerts.tasks.deliver_due", ignore_result=True)
+def deliver_due() -> None:
+    """Sends what is due; returns at once if another task is at it."""
+    couriers.run()
