@@ -8,6 +8,7 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from alerts.read import incident_of_breakers
 from breakers.access import Actor
 from breakers.live.board import board
 from breakers.live.match import Match
@@ -55,6 +56,7 @@ def board_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             "underline": words.underline(scope),
             "chips": counts.items(),
             "look": look,
+            "incidents": incident_of_breakers(actor, [summary.id for summary in look]),
             "chosen": chosen,
             "well": well,
             "well_words": _well_words(well),

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from breakers.access import Actor, breaker_to_see
-from breakers.history.read import events
+from breakers.history.read import events_of
 from breakers.live.board import summary_of
-from breakers.models import Breaker, BreakerInstance
+from breakers.registry_read import instances_of
 from breakers.wire import Summary
 from dashboard.pages import words
 from dashboard.pages.frame import page, render_page
 
 EVENTS_MOST = 30
 """The last events shown; more come from the API."""
+INSTANCES_MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,23 @@ class InstanceRow:
 
     name: str
     state: str
-    natural_state: str | None
     since: datetime | None
-    last_seen: datetime
+    last_seen: datetime | None
     standing: str
     standing_tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One thing that happened, and why, in words. `to` is None for what is no state change."""
+
+    key: str
+    occurred_at: datetime
+    type: str
+    to: str | None
+    instance: str
+    why: str
+    cause: str
 
 
 @page
@@ -39,31 +53,28 @@ class InstanceRow:
 def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpResponse:
     breaker = breaker_to_see(actor, breaker_id)
     summary = summary_of(actor, breaker_id)
-    held = list(
-        breaker.breaker_instances.filter(instance__retired_at__isnull=True)
-        .select_related("instance")
-        .order_by("instance__name")
-    )
-    live = sum(one.instance.lost_at is None for one in held)
-    standing = breaker.overrides.filter(ended_at__isnull=True).first()
+    held, _ = instances_of(breaker, limit=INSTANCES_MOST)
+    held.sort(key=lambda one: str(one["instance"]))
+    events, _ = events_of(breaker, limit=EVENTS_MOST)
     return render_page(
         request,
         actor,
         "breaker/page.html",
         {
-            "breaker": breaker,
             "summary": summary,
             "sentence": sentence(summary),
-            "instances": [_row(one, breaker) for one in held],
-            "live": live,
+            "instances": [_instance_row(one) for one in held],
+            "live": sum(one["lost_at"] is None for one in held),
             "override": summary.override,
-            "standing": standing,
+            "standing": breaker.overrides.filter(ended_at__isnull=True).first(),
             "applied_percent": _applied_percent(summary),
-            "events": events(breaker, limit=EVENTS_MOST),
+            "events": [_event_row(event) for event in events],
             "events_most": EVENTS_MOST,
-            "libraries": sorted({one.library for one in held if one.library}),
-            "settings": _settings(held),
-            "match": msgspec.json.encode({"environment": summary.environment, "service": summary.service}).decode(),
+            "libraries": sorted({one["library"] for one in held if one["library"]}),
+            "settings": _settings([one["config"] for one in held if one["config"]]),
+            "match": msgspec.json.encode(
+                {"environment": summary.environment, "service": summary.service}
+            ).decode(),
         },
     )
 
@@ -74,14 +85,22 @@ def sentence(summary: Summary) -> list[words.Part]:
     override = summary.override
     state = words.Part(words.state_title(summary.state), state=summary.state)
     if override is not None:
-        by = f" wished by {override.by}: {words.instance_words(summary)}."
+        by = f" by {override.by}: {words.instance_words(summary)}."
         wish = words.Part(words.state_title(override.mode), state=override.mode)
         return [wish, words.Part(by + _meaning(override.mode, target))]
     if summary.state == "unknown":
-        said = "no instance is left to say how it stands." if summary.instances else "no instance has reported it yet."
+        said = (
+            "no instance is left to say how it stands."
+            if summary.instances
+            else "no instance has reported it yet."
+        )
         return [state, words.Part(f": {said}")]
     count = summary.states.get(summary.state, 0)
-    where = " in the one instance." if summary.instances == 1 else f" in {count} of {summary.instances} instances."
+    where = (
+        " in the one instance."
+        if summary.instances == 1
+        else f" in {count} of {summary.instances} instances."
+    )
     return [state, words.Part(where + _meaning(summary.state, target))]
 
 
@@ -95,35 +114,63 @@ def _meaning(state: str, target: str) -> str:
     }.get(state, "")
 
 
-def _row(one: BreakerInstance, breaker: Breaker) -> InstanceRow:
-    said, tone = _standing(one, breaker.revision)
-    if one.instance.lost_at is None and one.applied_revision and one.natural_state and one.natural_state != one.state:
-        said += f" · would be {words.state_word(one.natural_state)}"
+def _instance_row(one: dict[str, Any]) -> InstanceRow:
+    said, tone = _standing(one)
+    natural = one["natural_state"]
+    if one["lost_at"] is None and one["applied_revision"] and natural and natural != one["state"]:
+        said += f" · would be {words.state_word(natural)}"
     return InstanceRow(
-        name=one.instance.name,
-        state=one.state,
-        natural_state=one.natural_state,
-        since=one.since,
-        last_seen=one.instance.last_seen,
+        name=one["instance"],
+        state=one["state"],
+        since=_moment(one["lost_at"] or one["since"]),
+        last_seen=_moment(one["last_seen"]),
         standing=said,
         standing_tone=tone,
     )
 
 
-def _standing(one: BreakerInstance, revision: int) -> tuple[str, str]:
+def _standing(one: dict[str, Any]) -> tuple[str, str]:
     """What the instance has made of the desired state, and the tone to say it in."""
-    instance = one.instance
-    if instance.lost_at is not None:
-        return ("not applied · lost" if revision > one.applied_revision else "lost"), "unknown"
-    if instance.connected is None:
+    wished, applied = one["revision"], one["applied_revision"]
+    if one["lost_at"] is not None:
+        return ("lost · not applied" if wished > applied else "lost"), "unknown"
+    if one["connected"] is None:
         return "known by its events alone", "unknown"
-    if one.refused_revision is not None and one.refused_revision > one.applied_revision:
-        return f"✗ revision {one.refused_revision} · {one.refused_error or 'refused'}", "open"
-    if one.applied_revision < revision:
-        return f"waiting for revision {revision}", "half_open"
-    if not instance.connected:
+    if one["apply_error"]:
+        return f"✗ revision {one['last_refusal']['revision']} · {one['apply_error']}", "open"
+    if applied < wished:
+        return f"waiting for revision {wished}", "half_open"
+    if not one["connected"]:
         return "not connected", "unknown"
-    return (f"✓ revision {one.applied_revision}" if revision else "✓ connected"), "closed"
+    return (f"✓ revision {applied}" if wished else "✓ connected"), "closed"
+
+
+_CAUSES = {
+    "automatic": "own",
+    "manual": "by hand",
+    "override": "override",
+    "shared": "shared state",
+    "unknown": "not said",
+}
+
+
+def _event_row(event: dict[str, Any]) -> EventRow:
+    reason = (event.get("reason") or "").replace("_", " ")
+    return EventRow(
+        key=f"{event['id']} {event['occurred_at']}",
+        occurred_at=datetime.fromisoformat(event["occurred_at"]),
+        type=event["type"],
+        to=event.get("to"),
+        instance=event["instance"] or "",
+        why=event["detail"] or reason,
+        cause="server"
+        if event.get("origin") == "server"
+        else _CAUSES.get(event.get("cause") or "unknown", "not said"),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _applied_percent(summary: Summary) -> int:
@@ -133,9 +180,12 @@ def _applied_percent(summary: Summary) -> int:
     return 100 * summary.override.applied // total if total else 0
 
 
-def _settings(held: list[BreakerInstance]) -> list[tuple[str, str]]:
+def _settings(configs: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What the library was configured with, where the instances agree."""
-    configs = [one.config for one in held if one.config]
     if not configs:
         return []
-    return [(key, str(value)) for key, value in sorted(configs[0].items()) if all(c.get(key) == value for c in configs)]
+    return [
+        (key, str(value))
+        for key, value in sorted(configs[0].items())
+        if all(c.get(key) == value for c in configs)
+    ]

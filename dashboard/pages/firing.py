@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from alerts.models import Incident
+from alerts.models import Status
+from alerts.read import incidents_for, with_status
 from breakers.access import Actor
 
 
 def firing_count(actor: Actor) -> int:
-    """Unacknowledged and unresolved, within the actor's limits."""
-    rows = Incident.objects.filter(resolved_at__isnull=True, acknowledged_at__isnull=True)
-    if actor.environments is not None:
-        rows = rows.filter(environment__in=actor.environments)
-    return rows.count()
+    """Neither acknowledged nor resolved, within the actor's limits."""
+    return with_status(incidents_for(actor), [Status.FIRING]).count()

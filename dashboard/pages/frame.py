@@ -13,7 +13,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
-from breakers.access import Actor, actor_of_person
+from breakers.access import Actor, actor_of_person, breakers_for
 from breakers.errors import Forbidden, NotFound
 from breakers.models import Override, Person, Scope
 from dashboard.pages.firing import firing_count
@@ -116,9 +116,10 @@ def _here(path: str) -> str:
 
 
 def overrides_count(actor: Actor) -> int:
+    """Standing ones within the actor's limits."""
     rows = Override.objects.filter(ended_at__isnull=True)
-    if actor.environments is not None:
-        rows = rows.filter(breaker__service__environment__name__in=actor.environments)
+    if actor.limited:
+        rows = rows.filter(breaker__in=breakers_for(actor))
     return rows.count()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -68,11 +69,12 @@ def when(moment: datetime | None, how: str = "ago") -> SafeString | str:
     """A time that stays true: relative (`lasting`, `ago`, `left`) or a `clock`, with the exact one beside it."""
     if moment is None:
         return "–"
-    seconds = (timezone.now() - moment).total_seconds()
+    now = timezone.now()
+    seconds = (now - moment).total_seconds()
     if how == "left":
         said = words.left(-seconds)
     elif how == "clock":
-        said = f"{moment:%H:%M:%S}"
+        said = f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%-d %b, %H:%M}"
     else:
         said = _WORDS[how](seconds)
     return format_html(
@@ -83,6 +85,12 @@ def when(moment: datetime | None, how: str = "ago") -> SafeString | str:
         f"{moment:%-d %b %Y, %H:%M:%S} UTC",
         said,
     )
+
+
+@register.simple_tag
+def lasted(start: datetime, end: datetime) -> str:
+    """How long something took that is over."""
+    return words.lasting((end - start).total_seconds())
 
 
 @register.simple_tag
@@ -106,6 +114,12 @@ def marks(summary: Summary) -> dict[str, object]:
 def hue(name: str) -> int:
     """A colour for an environment's name, always the same one."""
     return sum(ord(character) * (n + 1) for n, character in enumerate(name)) % HUES
+
+
+@register.filter
+def of(things: Mapping[str, object], key: str) -> object | None:
+    """`{{ incidents|of:summary.id }}`."""
+    return things.get(key)
 
 
 @register.filter

@@ -35,8 +35,12 @@ export class PbRelease extends HTMLElement {
       return;
     }
     const answer = await release(this.dataset["breakerId"] ?? "", reason);
-    if (answer.ok) document.dispatchEvent(new Event("pb-refresh"));
-    else error.textContent = [answer.problem.title, answer.problem.detail].filter(Boolean).join(". ");
+    if (answer.ok) {
+      form.reset();
+      form.hidden = true;
+      (this.querySelector("[data-open]") as HTMLElement).hidden = false;
+      document.dispatchEvent(new Event("pb-refresh"));
+    } else error.textContent = [answer.problem.title, answer.problem.detail].filter(Boolean).join(". ");
   }
 }
 

@@ -16,6 +16,7 @@ const EXACT = new Intl.DateTimeFormat("en-GB", {
   timeZoneName: "short",
 });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DAY_AND_CLOCK = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
 export class PbTime extends HTMLElement {
   static observedAttributes = ["at", "as"];
@@ -60,7 +61,10 @@ function inWords(as: As, moment: number, at: number): string {
   const seconds = (at - moment) / 1_000;
   if (as === "lasting") return lasting(seconds);
   if (as === "left") return left(-seconds);
-  if (as === "clock") return CLOCK.format(moment);
+  if (as === "clock") {
+    const today = new Date(moment).toDateString() === new Date(at).toDateString();
+    return (today ? CLOCK : DAY_AND_CLOCK).format(moment);
+  }
   return ago(seconds);
 }
 

@@ -1,15 +1,18 @@
 /** What every page loads: times that stay true, the live link, and lists that refresh themselves. */
 
+import "../elements/pb-act";
 import "../elements/pb-live";
 import type { FrameEvent, LinkEvent, PbLive } from "../elements/pb-live";
 import "../elements/pb-time";
 import { setServerTime } from "../live/clock";
 import type { Frame } from "../live/frames";
 import { Refresher } from "../page/refresh";
+import { copyButtons } from "../page/copy";
 import { keys } from "../page/keys";
 
 setServerTime(document.documentElement.dataset["now"] ?? "");
 keys();
+copyButtons();
 
 const live = document.querySelector<PbLive>("pb-live");
 const regions = document.querySelectorAll<HTMLElement>("[data-refresh]");

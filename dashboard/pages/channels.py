@@ -1,0 +1,45 @@
+"""`/channels/`: where messages go."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from alerts.channels import channel_kinds
+from alerts.models import Channel
+from breakers.access import Actor
+from dashboard.pages import words
+from dashboard.pages.forms_of_kinds import form_of
+from dashboard.pages.frame import page, render_page
+from dashboard.pages.limits import within_limits
+
+
+@page
+@require_safe
+def channels_page(request: HttpRequest, actor: Actor) -> HttpResponse:
+    channels = list(
+        within_limits(actor, Channel.objects.filter(deleted_at__isnull=True)).order_by("name", "id")
+    )
+    return render_page(
+        request,
+        actor,
+        "channels/list.html",
+        {
+            "headline": _headline(channels),
+            "channels": channels,
+            "kinds": [form_of(channel_kinds.get(name)) for name in channel_kinds.names()],
+        },
+    )
+
+
+def _headline(channels: list[Channel]) -> str:
+    if not channels:
+        return "Nobody is told of anything yet."
+    off = [channel for channel in channels if not channel.enabled]
+    failing = [
+        channel for channel in channels if channel.enabled and channel.failing_since is not None
+    ]
+    said = f"{words.counted(len(channels), 'channel')}"
+    if failing:
+        return f"{said}: {', '.join(channel.name for channel in failing)} {'fails' if len(failing) == 1 else 'fail'}."
+    return f"{said}, {len(off)} of them off." if off else f"{said}, all in order."

@@ -1,0 +1,62 @@
+"""A kind's docstring and fields as a form: a new kind needs no template of its own."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+import msgspec
+
+from breakers.kinds import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class KindField:
+    """One input. `how` is what the page's script makes of its text: text, number, flag or list."""
+
+    name: str
+    label: str
+    how: str
+    required: bool
+    default: str
+
+
+@dataclass(frozen=True, slots=True)
+class KindForm:
+    kind: str
+    description: str
+    fields: list[KindField]
+
+
+def form_of(cls: type[Kind]) -> KindForm:
+    """The kind by its struct; fields in the order in which they are written."""
+    return KindForm(
+        cls.kind,
+        inspect.getdoc(cls) or "",
+        [_field(field) for field in msgspec.structs.fields(cls)],
+    )
+
+
+def _field(field: msgspec.structs.FieldInfo) -> KindField:
+    default = "" if field.default in (msgspec.NODEFAULT, None) else str(field.default)
+    return KindField(
+        name=field.encode_name,
+        label=field.encode_name.replace("_", " "),
+        how=_how(msgspec.inspect.type_info(field.type)),
+        required=field.required,
+        default=default,
+    )
+
+
+def _how(kind: msgspec.inspect.Type) -> str:
+    if isinstance(kind, msgspec.inspect.UnionType):
+        kind = next(
+            (one for one in kind.types if not isinstance(one, msgspec.inspect.NoneType)), kind
+        )
+    if isinstance(kind, msgspec.inspect.IntType | msgspec.inspect.FloatType):
+        return "number"
+    if isinstance(kind, msgspec.inspect.BoolType):
+        return "flag"
+    if isinstance(kind, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
+        return "list"
+    return "text"

@@ -1,0 +1,112 @@
+/** A form that is one call of the REST API: <pb-act data-method="POST" data-path="rules"><form>…. Fields
+ * become JSON by their name (`params.for` nests) and `data-as` (number, flag, list, lines); problems stand
+ * beside the field that they are about. */
+
+import { call, type Problem } from "../api/http";
+
+type Json = { [name: string]: unknown };
+
+export class PbAct extends HTMLElement {
+  #busy = false;
+
+  connectedCallback(): void {
+    this.addEventListener("submit", this.#submitted);
+  }
+
+  disconnectedCallback(): void {
+    this.removeEventListener("submit", this.#submitted);
+  }
+
+  #submitted = (event: Event): void => {
+    event.preventDefault();
+    if (!this.#busy) void this.#submit(event.target as HTMLFormElement);
+  };
+
+  async #submit(form: HTMLFormElement): Promise<void> {
+    this.#busy = true;
+    this.#clear();
+    const method = this.dataset["method"] ?? "POST";
+    const answer = await call<Json | null>(method, this.dataset["path"] ?? "", method === "DELETE" ? undefined : body(form));
+    this.#busy = false;
+    if (!answer.ok) {
+      this.#refused(answer.problem);
+      return;
+    }
+    form.reset();
+    this.#succeeded(answer.value ?? {});
+    document.dispatchEvent(new Event("pb-refresh"));
+  }
+
+  #succeeded(value: Json): void {
+    const secret = value[this.dataset["secret"] ?? ""];
+    if (typeof secret === "string") this.#outcome(`Made. Its secret, shown this once: ${secret}`);
+    else if (this.dataset["show"] !== undefined) {
+      const ok = value["ok"] !== false;
+      this.#outcome(`${ok ? "✓" : "✗"} ${String(value[this.dataset["show"]] ?? "")}`, !ok);
+    } else this.#outcome("Done.");
+  }
+
+  #refused(problem: Problem): void {
+    let placed = false;
+    for (const { loc, msg } of problem.errors) {
+      const steps = loc.map(String);
+      const places = [...this.querySelectorAll<HTMLElement>("[data-error]")];
+      const place = places.find((one) => {
+        const name = one.dataset["error"] ?? "";
+        return steps.join(".").includes(name) || steps.includes(name);
+      });
+      if (place === undefined) continue;
+      place.textContent = msg;
+      const field = this.querySelector(`[name="${place.dataset["error"] ?? ""}"]`);
+      field?.setAttribute("aria-invalid", "true");
+      placed = true;
+    }
+    if (placed) this.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+    else this.#outcome([problem.title, problem.detail].filter(Boolean).join(". "), true);
+  }
+
+  #outcome(text: string, bad = false): void {
+    const place = this.querySelector<HTMLElement>("[data-outcome]");
+    if (place === null) return;
+    place.textContent = text;
+    place.classList.toggle("bad", bad);
+  }
+
+  #clear(): void {
+    for (const place of this.querySelectorAll("[data-error], [data-outcome]")) place.textContent = "";
+    for (const field of this.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+  }
+}
+
+/** What a form says, as JSON. Empty fields that need not be filled are left out. */
+export function body(form: HTMLFormElement): Json {
+  const said: Json = {};
+  for (const field of form.elements) {
+    if (!(field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement || field instanceof HTMLSelectElement)) continue;
+    const how = field.dataset["as"] ?? "text";
+    const ticked = !(field instanceof HTMLInputElement) || !["checkbox", "radio"].includes(field.type) || field.checked;
+    if (field.name === "") continue;
+    if (how === "list" && field instanceof HTMLInputElement && field.type === "checkbox") {
+      const list = (read(said, field.name) ?? []) as string[];
+      put(said, field.name, ticked ? [...list, field.value] : list);
+    } else if (how === "flag") put(said, field.name, ["true", "yes", "on", "1"].includes(field.value.toLowerCase()));
+    else if (how === "lines") put(said, field.name, field.value.split("\n").map((line) => line.trim()).filter(Boolean));
+    else if (how === "list") put(said, field.name, field.value.split(",").map((item) => item.trim()).filter(Boolean));
+    else if (ticked && (field.value !== "" || field.required)) put(said, field.name, how === "number" ? Number(field.value) : field.value);
+  }
+  return said;
+}
+
+function read(said: Json, name: string): unknown {
+  return name.split(".").reduce<unknown>((at, step) => (at as Json | undefined)?.[step], said);
+}
+
+function put(said: Json, name: string, value: unknown): void {
+  const steps = name.split(".");
+  const last = steps.pop() as string;
+  let at = said;
+  for (const step of steps) at = (at[step] ??= {}) as Json;
+  at[last] = value;
+}
+
+customElements.define("pb-act", PbAct);

@@ -1,0 +1,23 @@
+/** A copy button on each block of text that is meant to be taken elsewhere. */
+
+const SAID_MS = 1_500;
+
+export function copyButtons(): void {
+  if (!("clipboard" in navigator)) return;
+  for (const block of document.querySelectorAll<HTMLElement>("pre[data-copy]")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button copy";
+    button.textContent = "Copy";
+    button.addEventListener("click", () => {
+      void navigator.clipboard.writeText(block.textContent ?? "").then(() => {
+        button.textContent = "Copied";
+        window.setTimeout(() => (button.textContent = "Copy"), SAID_MS);
+      });
+    });
+    const frame = document.createElement("div");
+    frame.className = "copyable";
+    block.replaceWith(frame);
+    frame.append(block, button);
+  }
+}
