@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ FILE = "demo.json"
 
 def data_dir() -> Path:
     return Path(os.environ.get("PANELBOARD_DATA_DIR") or ".panelboard").resolve()
+
+
+def say(line: str) -> None:
+    """One write a line: threads and processes share the terminal."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def announce(value: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.announce import say
 from demo.http import listen, send_json
 from demo.system import Fault, System
 
@@ -86,7 +87,7 @@ class Processes:
             try:
                 send_json("POST", f"{url}/faults", modes, timeout_s=2.0)
             except OSError as error:
-                print(f"{fault.service} at {url} was not told of {fault.name}: {error}", flush=True)
+                say(f"{fault.service} at {url} was not told of {fault.name}: {error}")
 
     def _modes(self, service: str) -> list[str]:
         return [
@@ -125,9 +126,7 @@ class Processes:
                 process = child.process
                 gone = process is not None and process.poll() is not None
                 if gone and time.monotonic() - child.started_at >= RESTART_AFTER_S:
-                    print(
-                        f"{child.instance} ended ({process.returncode}): started again", flush=True
-                    )
+                    say(f"{child.instance} ended ({process.returncode}): started again")
                     if process.stdin is not None:
                         process.stdin.close()
                     self._launch(child)

@@ -66,12 +66,12 @@ def run(names: list[str], ended: threading.Event) -> None:
         server = Server(sock, control.routes())
         server.start()
         last.callback(server.stop)
+        announce.announce({"control": server.url, "pid": os.getpid(), "systems": names})
+        last.callback(announce.withdraw)
+        announce.say(f"Demo control page: {server.url}/")
         if panel_url:
             setup.start()
             last.callback(setup.stop)
-        announce.announce({"control": server.url, "pid": os.getpid(), "systems": names})
-        last.callback(announce.withdraw)
-        print(f"Demo control page: {server.url}/", flush=True)
         ended.wait()
 
 

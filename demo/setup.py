@@ -8,6 +8,7 @@ import urllib.error
 from pathlib import Path
 from typing import Any
 
+from demo.announce import say
 from demo.http import send_json
 
 MAIL = "On-call mail"
@@ -51,7 +52,7 @@ class Setup:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 said = f"not set up yet: {_why(error)}"
                 if said != self.state:
-                    print(f"Demo: its alerts are {said}", flush=True)
+                    say(f"Demo: its alerts are {said}")
                 self.state = said
             self._ended.wait(RETRY_S)
 
