@@ -25,6 +25,7 @@ from breakers.models import AuditEntry, Breaker, Override, Scope
 from breakers.registry_read import instances_of, instances_seen, services_seen, targets_seen
 from breakers.states import Mode, State
 from breakers.version import VERSION
+from breakers.wire import told_time
 
 router = Router()
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]

@@ -109,13 +109,11 @@ WHERE id IN (
       AND (last_seen < now() - interval '5 seconds' OR lost_at IS NOT NULL OR retired_at IS NOT NULL)
     ORDER BY id FOR UPDATE)
 
--- name: touch_breakers_of_instances
--- What is shown of a breaker changes too when one of its instances comes, goes or is heard again.
-UPDATE breaker SET change = change + 1, updated_at = clock_timestamp(), changed_xid = pg_current_xact_id()
-WHERE id = ANY(%(breakers)s)
-
 -- name: breakers_of_instances
 SELECT breaker_id, instance_id FROM breaker_instance WHERE instance_id = ANY(%(instances)s)
+
+-- name: services_of_instances
+SELECT id, service_id FROM instance WHERE id = ANY(%(instances)s)
 
 -- name: introduce
 -- A session takes the instance over; gives the session that held it before.

@@ -1,0 +1,270 @@
+"""What the server itself decides within a commit: news of a hello or an applied, a loss, a goodbye.
+
+Each becomes an event that carries the last (boot, seq) of its breaker instance and sorts after the
+agent's, so that current state stays a pure function of history (I2).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from breakers.ingest.jobs import (
+    AnyJob,
+    Disconnect,
+    Introduce,
+    Introduced,
+    Lose,
+    Report,
+    Retire,
+)
+from breakers.ingest.ledger import Ledger
+from breakers.ingest.registry import Registry
+from breakers.ingest.rows import Pair, Row, as_json, insert
+from breakers.ingest.statements import Statements
+from breakers.states import Origin, State
+from breakers.wire import BreakerHello, Cause, Happened
+
+_STEP = timedelta(microseconds=1)
+_OLDEST = timedelta(days=7)
+
+
+class Decisions:
+    """Judged in the order of the jobs, each against the state that went before."""
+
+    def __init__(
+        self,
+        db: Statements,
+        ledger: Ledger,
+        registry: Registry,
+        *,
+        pairs_of: Mapping[int, Sequence[Pair]],
+        targets: Mapping[int, str | None],
+    ) -> None:
+        self._db = db
+        self._ledger = ledger
+        self._registry = registry
+        self._pairs_of = pairs_of
+        self._targets = targets
+        self._now = datetime.now(UTC)
+        self.new_targets: dict[int, str] = {}
+
+    async def decide(self, job: AnyJob) -> object:
+        """Does what the job asks, and gives its answer."""
+        match job:
+            case Introduce():
+                return await self._introduce(job)
+            case Report():
+                await self._report(job)
+                return None
+            case Lose():
+                return await self._lose(job)
+            case Retire():
+                gone = await self._db.fetch("retire", instance=job.instance_id, session=job.session)
+                if gone:
+                    self._look_again(job.instance_id)
+                return bool(gone)
+            case Disconnect():
+                gone = await self._db.fetch(
+                    "disconnect", instance=job.instance_id, session=job.session
+                )
+                if gone:
+                    self._ledger.changed |= self._breakers_of(job.instance_id)
+                return bool(gone)
+        raise TypeError(f"no decision on {type(job).__name__}")
+
+    def _breakers_of(self, instance: int) -> set[int]:
+        return {breaker for breaker, _ in self._pairs_of.get(instance, ())}
+
+    async def _introduce(self, job: Introduce) -> Introduced:
+        hello = job.hello
+        service = self._registry.service_id(job.environment, hello.service)
+        instance = self._registry.instance_id(service, hello.instance)
+        ids = {
+            item.breaker: self._registry.breaker_id(service, item.breaker)
+            for item in hello.breakers
+        }
+        [(taken_from, boot_before)] = await self._db.fetch(
+            "introduce",
+            instance=instance,
+            session=job.session,
+            boot=hello.boot,
+            agent_name=hello.agent.name,
+            agent_version=hello.agent.version,
+            labels=as_json(hello.labels) or "{}",
+            connected=job.connected,
+        )
+        if hello.breakers:
+            presented = {ids[item.breaker]: item for item in hello.breakers}
+            await self._db.execute(
+                "present_breakers",
+                instance=instance,
+                breakers=list(presented),
+                libraries=[item.library or None for item in presented.values()],
+                configs=[as_json(item.config) for item in presented.values()],
+                applied=[item.applied_revision for item in presented.values()],
+                new_boot=boot_before != hello.boot,
+            )
+            news = [
+                row
+                for breaker, item in presented.items()
+                if (row := self._news_of_hello(service, breaker, instance, hello.boot, item))
+            ]
+            await self._record(news)
+            for breaker, item in presented.items():
+                if item.target and item.target != self._targets[breaker]:
+                    self.new_targets[breaker] = item.target
+        self._ledger.changed |= set(ids.values())
+        self._ledger.changed |= self._breakers_of(instance)
+        return Introduced(service, instance, ids, taken_from if taken_from != job.session else None)
+
+    def _news_of_hello(
+        self, service: int, breaker: int, instance: int, boot: str, item: BreakerHello
+    ) -> Row | None:
+        """The state change that a presented state stands for, or None where it is known or stale."""
+        held = self._ledger.held.get((breaker, instance))
+        state = State(item.state)
+        natural = State(item.natural_state) if item.natural_state else None
+        if held and held.state is state and (natural is None or natural is held.natural_state):
+            return None
+        same_boot = held is not None and held.last.boot == boot
+        seq = item.seq if item.seq is not None or not same_boot or held is None else held.last.seq
+        at = min(item.since.astimezone(UTC), self._now) if item.since else self._now
+        at = max(at, self._now - _OLDEST)
+        if held is not None and (same_boot or (instance, boot) not in self._ledger.boots):
+            if same_boot and (seq if seq is not None else -1) < (
+                held.last.seq if held.last.seq is not None else -1
+            ):
+                return None
+            # What an agent says of itself now comes after all it said, whatever its clock said then.
+            if at <= held.last.occurred_at:
+                at = max(self._now, held.last.occurred_at + _STEP)
+        return self._server_row(
+            service,
+            breaker,
+            instance,
+            to=state,
+            natural=natural,
+            boot=boot,
+            seq=seq,
+            at=at,
+            reason="hello",
+        )
+
+    async def _report(self, job: Report) -> None:
+        said = job.applied
+        await self._db.execute(
+            "store_applied",
+            breaker=job.breaker_id,
+            instance=job.instance_id,
+            revision=said.revision,
+            ok=said.ok,
+            error=(said.error or "the agent gave no reason").replace("\0", "")[:2000],
+        )
+        self._ledger.changed.add(job.breaker_id)
+        held = self._ledger.held.get((job.breaker_id, job.instance_id))
+        if not said.ok or said.state is None or held is None:
+            return
+        state = State(said.state)
+        natural = State(said.natural_state) if said.natural_state else None
+        if held.state is state and (natural is None or natural is held.natural_state):
+            return
+        row = self._server_row(
+            job.service_id,
+            job.breaker_id,
+            job.instance_id,
+            to=state,
+            natural=natural,
+            boot=held.last.boot,
+            seq=held.last.seq,
+            at=max(self._now, held.last.occurred_at + _STEP),
+            reason="applied",
+            cause="override",
+        )
+        await self._record([row])
+
+    async def _lose(self, job: Lose) -> list[int]:
+        lost = [id for (id,) in await self._db.fetch("lose", instances=sorted(job.instance_ids))]
+        services: dict[int, int] = dict(await self._db.fetch("services_of_instances", instances=lost))
+        rows = []
+        for instance in lost:
+            for breaker, _ in self._pairs_of.get(instance, ()):
+                held = self._ledger.held.get((breaker, instance))
+                if held is None or held.state is State.UNKNOWN:
+                    continue
+                rows.append(
+                    self._server_row(
+                        services[instance],
+                        breaker,
+                        instance,
+                        to=State.UNKNOWN,
+                        natural=None,
+                        boot=held.last.boot,
+                        seq=held.last.seq,
+                        at=max(self._now, held.last.occurred_at + _STEP),
+                        reason="instance_lost",
+                    )
+                )
+        await self._record(rows)
+        return lost
+
+    def _server_row(
+        self,
+        service: int,
+        breaker: int,
+        instance: int,
+        *,
+        to: State,
+        natural: State | None,
+        boot: str | None,
+        seq: int | None,
+        at: datetime,
+        reason: str,
+        cause: Cause = "unknown",
+    ) -> Row:
+        held = self._ledger.held.get((breaker, instance))
+        event = Happened(
+            environment="",
+            service="",
+            instance="",
+            breaker="",
+            type="state_change",
+            event_id=str(uuid.uuid4()),
+            named=False,
+            timed=True,
+            occurred_at=at,
+            to=to,
+            from_=held.state if held else None,
+            natural_state=natural,
+            boot=boot,
+            seq=seq,
+            cause=cause,
+            reason=reason,
+            origin=Origin.SERVER,
+        )
+        return Row(service, breaker, instance, event, at)
+
+    async def _record(self, rows: Sequence[Row]) -> None:
+        if rows:
+            await insert(self._db, rows)
+            await self._ledger.judge(rows)
+
+    def _look_again(self, instance: int) -> None:
+        """A retired instance changes no state, and yet what it leaves behind is to be judged."""
+        for breaker, _ in self._pairs_of.get(instance, ()):
+            self._ledger.changed.add(breaker)
+            held = self._ledger.held.get((breaker, instance))
+            if held is not None:
+                row = self._server_row(
+                    0,
+                    breaker,
+                    instance,
+                    to=held.state,
+                    natural=held.natural_state,
+                    boot=None,
+                    seq=None,
+                    at=self._now,
+                    reason="goodbye",
+                )
+                self._ledger.look_again(row)

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from breakers.keys import create_api_key
+from breakers.models import Event, OutboxRow
+from tests.support.web import Web
+
+
+def event(to: str = "open", **fields: Any) -> dict[str, Any]:
+    return {"service": "orders", "breaker": "catalog", "environment": "prod", "to": to} | fields
+
+
+def at(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+async def make_key(**fields: Any) -> str:
+    _, text = await sync_to_async(create_api_key)(**({"name": "k"} | fields))
+    return text
+
+
+async def test_an_event_is_stored_and_shown(web: Web) -> None:
+    answer = await web.post_events(event(target="catalog", instance="o-1"))
+
+    assert answer.status_code == 202
+    assert answer.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
+    shown = await web.breaker("orders", "catalog")
+    assert shown["state"] == "open"
+    assert shown["states"] == {"open": 1}
+    assert shown["target"] == "catalog"
+
+
+async def test_a_single_event_needs_no_array(web: Web) -> None:
+    answer = await web.http.post("/api/v1/events", json=event(), headers=web.bearer())
+
+    assert answer.json()["accepted"] == 1
+
+
+async def test_an_empty_array_is_accepted(web: Web) -> None:
+    assert (await web.post_events()).status_code == 202
+
+
+async def test_each_event_stands_or_falls_alone(web: Web) -> None:
+    answer = await web.post_events(event(), event(to="ajar"), {"service": "orders"}, event())
+
+    assert answer.status_code == 202
+    body = answer.json()
+    assert body["accepted"] == 2
+    assert [one["index"] for one in body["rejected"]] == [1, 2]
+    assert body["rejected"][0]["errors"][0]["loc"] == ["to"]
+    assert body["rejected"][1]["errors"][0]["loc"] == ["breaker"]
+
+
+async def test_a_repeat_with_id_and_time_changes_nothing(web: Web) -> None:
+    first = event(id="e1", occurred_at=at(-5))
+    await web.post_events(first)
+    await web.post_events(event(to="closed"))
+
+    answer = await web.post_events(first, first)
+
+    assert answer.json() == {"accepted": 0, "duplicates": 2, "rejected": []}
+    assert (await web.breaker("orders", "catalog"))["state"] == "closed"
+    assert await Event.objects.acount() == 2
+
+
+async def test_a_repeat_without_a_time_is_known_by_its_id(web: Web) -> None:
+    await web.post_events(event(id="e1"))
+
+    answer = await web.post_events(event(id="e1"), event(id="e2"), event(id="e2"))
+
+    assert answer.json() == {"accepted": 1, "duplicates": 2, "rejected": []}
+
+
+async def test_the_same_id_in_two_services_is_two_events(web: Web) -> None:
+    answer = await web.post_events(event(id="e1"), event(id="e1", service="feed"))
+
+    assert answer.json()["accepted"] == 2
+
+
+async def test_repeats_sent_at_once_are_stored_once(web: Web) -> None:
+    one = event(id="e1", occurred_at=at(-1))
+
+    answers = await asyncio.gather(*(web.post_events(one, one) for _ in range(20)))
+
+    assert sum(answer.json()["accepted"] for answer in answers) == 1
+    assert sum(answer.json()["duplicates"] for answer in answers) == 39
+    assert await Event.objects.acount() == 1
+
+
+async def test_a_late_event_enters_history_but_moves_no_state(web: Web) -> None:
+    await web.post_events(event(to="closed", occurred_at=at(-1)))
+    await web.post_events(event(to="open", occurred_at=at(-60)))
+
+    assert (await web.breaker("orders", "catalog"))["state"] == "closed"
+    assert await Event.objects.acount() == 2
+    late = await OutboxRow.objects.order_by("-id").afirst()
+    assert late is not None
+    assert late.late
+    assert late.state == "closed"
+    assert late.to_state == "open"
+
+
+async def test_a_late_event_of_the_same_state_lengthens_the_run(web: Web) -> None:
+    early, later = at(-60), at(-10)
+    await web.post_events(event(occurred_at=later))
+
+    await web.post_events(event(occurred_at=early))
+
+    since = datetime.fromisoformat((await web.breaker("orders", "catalog"))["since"])
+    assert since == datetime.fromisoformat(early)
+
+
+async def test_a_boot_found_to_be_older_gives_its_place_up(web: Web) -> None:
+    """An early event of one boot may arrive last, and then another boot's word counts."""
+    await web.post_events(event(to="open", boot="x", seq=1, occurred_at=at(-10)))
+    await web.post_events(event(to="closed", boot="y", seq=1, occurred_at=at(-20)))
+    assert (await web.breaker("orders", "catalog"))["state"] == "open"
+
+    await web.post_events(event(to="half_open", boot="x", seq=0, occurred_at=at(-30)))
+
+    assert (await web.breaker("orders", "catalog"))["state"] == "closed"
+
+
+async def test_events_without_times_keep_their_order(web: Web) -> None:
+    await web.post_events(event(to="open"), event(to="half_open"), event(to="closed"))
+
+    assert (await web.breaker("orders", "catalog"))["state"] == "closed"
+
+
+async def test_a_snapshot_shows_rates_and_changes_no_state(web: Web) -> None:
+    await web.post_events(event(to="closed"))
+    sample = {"calls": 200, "failed": 50, "window": 10}
+
+    await web.post_events(
+        {
+            "service": "orders",
+            "breaker": "catalog",
+            "environment": "prod",
+            "type": "snapshot",
+            "metrics": sample,
+        }
+    )
+
+    shown = await web.breaker("orders", "catalog")
+    assert shown["state"] == "closed"
+    assert shown["failure_rate"] == 25.0
+    assert shown["calls_per_second"] == 20.0
+
+
+async def test_the_gravest_live_state_is_the_summary(web: Web) -> None:
+    states = ["closed", "half_open", "forced_closed", "open", "forced_open"]
+
+    await web.post_events(*(event(to=state, instance=f"i-{state}") for state in states))
+
+    shown = await web.breaker("orders", "catalog")
+    assert shown["state"] == "open"
+    assert shown["instances"] == 5
+    assert sum(shown["states"].values()) == 5
+
+
+async def test_a_key_without_the_scope_is_forbidden(web: Web) -> None:
+    key = await make_key(scopes=["read"])
+
+    assert (await web.post_events(event(), key=key)).status_code == 403
+
+
+async def test_a_missing_and_a_wrong_key_are_unauthenticated(web: Web) -> None:
+    assert (await web.post_events(event(), key="wrong")).status_code == 401
+    answer = await web.http.post("/api/v1/events", json=event())
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_limited_key_reaches_its_limits_and_no_further(web: Web) -> None:
+    key = await make_key(scopes=["ingest"], environment="prod", services=["orders"])
+
+    mixed = await web.post_events(event(), event(service="feed"), event(environment="dev"), key=key)
+    outside = await web.post_events(event(service="feed"), key=key)
+
+    assert mixed.json()["accepted"] == 1
+    assert [one["errors"][0]["loc"] for one in mixed.json()["rejected"]] == [
+        ["service"],
+        ["environment"],
+    ]
+    assert outside.status_code == 403
+
+
+async def test_the_environment_of_a_limited_key_is_the_default(web: Web) -> None:
+    key = await make_key(scopes=["ingest"], environment="staging")
+
+    await web.post_events({"service": "a", "breaker": "b", "to": "open"}, key=key)
+
+    assert (await web.breaker("a", "b"))["environment"] == "staging"
+
+
+BAD_EVENTS = {
+    "a control character in the breaker": (event(breaker="a\u0007"), ["breaker"]),
+    "NUL in the service": (event(service="a\u0000b"), ["service"]),
+    "NUL in the detail": (event(detail="a\u0000b"), ["detail"]),
+    "an empty service": (event(service=""), ["service"]),
+    "a name too long": (event(breaker="x" * 201), ["breaker"]),
+    "a number for a name": (event(service=7), ["service"]),
+    "an unknown state": (event(to="ajar"), ["to"]),
+    "unknown, which only the server says": (event(to="unknown"), ["to"]),
+    "no state": ({"service": "a", "breaker": "b"}, ["to"]),
+    "a time without a zone": (event(occurred_at="2026-01-01T00:00:00"), ["occurred_at"]),
+    "a time that is none": (event(occurred_at="yesterday"), ["occurred_at"]),
+    "a time too old": (event(occurred_at=at(-8 * 86400)), ["occurred_at"]),
+    "a time too far ahead": (event(occurred_at=at(600)), ["occurred_at"]),
+    "a negative seq": (event(seq=-1), ["seq"]),
+    "a seq beyond 2^53": (event(seq=2**53), ["seq"]),
+    "a fractional seq": (event(seq=1.5), ["seq"]),
+    "an unknown cause": (event(cause="bad luck"), ["cause"]),
+    "a rate above 100": (event(metrics={"failure_rate": 101}), ["metrics", "failure_rate"]),
+    "a negative count": (event(metrics={"calls": -1}), ["metrics", "calls"]),
+    "a label that is no text": (event(labels={"a": 1}), ["labels"]),
+    "too many labels": (event(labels={str(n): "x" for n in range(17)}), ["labels"]),
+    "a list for labels": (event(labels=["a"]), ["labels"]),
+    "a reason too long": (event(reason="x" * 65), ["reason"]),
+    "an unknown type": (event(type="rumour"), ["type"]),
+    "no object": ("open", []),
+    "null": (None, []),
+}
+
+
+@pytest.mark.parametrize("name", BAD_EVENTS)
+async def test_an_odd_value_is_refused_with_its_place(web: Web, name: str) -> None:
+    bad, loc = BAD_EVENTS[name]
+
+    answer = await web.http.post("/api/v1/events", json=[bad], headers=web.bearer())
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["accepted"] == 0
+    found = body["rejected"][0]["errors"][0]["loc"]
+    assert found[: len(loc)] == loc
+    assert await Event.objects.acount() == 0
+
+
+BAD_BODIES = {
+    "no JSON": b"open!",
+    "a truncated body": b'[{"service":"a"',
+    "nothing": b"",
+    "NaN": b'{"service":"a","breaker":"b","to":"open","seq":NaN}',
+    "not UTF-8": b'{"service":"\xff","breaker":"b","to":"open"}',
+    "half a surrogate pair": b'{"service":"\\ud800","breaker":"b","to":"open"}',
+    "nesting without end": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", BAD_BODIES)
+async def test_a_body_that_is_no_json_is_a_bad_request(web: Web, name: str) -> None:
+    headers = web.bearer() | {"content-type": "application/json"}
+
+    answer = await web.http.post("/api/v1/events", content=BAD_BODIES[name], headers=headers)
+
+    assert answer.status_code == 400
+    assert answer.json()["status"] == 400
+
+
+async def test_too_many_events_and_too_many_bytes_are_too_large(web: Web) -> None:
+    many = await web.http.post(
+        "/api/v1/events", json=[event()] * 1001, headers=web.bearer()
+    )
+    long = await web.http.post(
+        "/api/v1/events",
+        content=b" " * (1024 * 1024 + 1),
+        headers=web.bearer() | {"content-type": "application/json"},
+    )
+
+    assert many.status_code == 413
+    assert long.status_code == 413
+
+
+async def test_other_types_and_methods_are_refused(web: Web) -> None:
+    text = await web.http.post(
+        "/api/v1/events", content=b"x", headers=web.bearer() | {"content-type": "text/plain"}
+    )
+    got = await web.http.get("/api/v1/events", headers=web.bearer())
+
+    assert text.status_code == 415
+    assert got.status_code == 405
+    assert got.headers["allow"] == "POST"
+
+
+async def test_unknown_fields_are_ignored(web: Web) -> None:
+    assert (await web.post_events(event(colour="red"))).json()["accepted"] == 1
+
+
+async def test_a_long_detail_is_cut(web: Web) -> None:
+    await web.post_events(event(detail="x" * 5000))
+
+    stored = await Event.objects.aget()
+    assert stored.detail is not None
+    assert len(stored.detail) == 2000
