@@ -14,6 +14,7 @@ from collections import Counter
 from datetime import datetime
 
 import structlog
+from django.db import InterfaceError, OperationalError
 
 from alerts.channels import Failed, Outcome
 from alerts.clock import database_now
@@ -117,7 +118,14 @@ class Couriers:
         while self._unwritten:
             one, outcome, took_ms = self._unwritten[0]
             now = now or database_now()
-            finish(one, outcome, took_ms=took_ms, now=now, luck=random.random())  # noqa: S311 - jitter
+            luck = random.random()  # noqa: S311 - jitter
+            try:
+                finish(one, outcome, took_ms=took_ms, now=now, luck=luck)
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception:
+                # Its lease runs out and it is tried again; the others are not held up by it.
+                _log.exception("result not written", delivery=one.id)
             self._unwritten.pop(0)
             self._in_flight.pop((one.id, one.fence), None)
             written += 1

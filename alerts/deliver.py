@@ -23,6 +23,9 @@ from alerts.models import Attempt, Channel, Delivery, DeliveryStatus, IncidentBr
 from alerts.read import webhook_id
 from alerts.retry import Dead, Done, RetryAt, next_step
 from alerts.sealing import SecretsUnreadable, unseal
+from alerts.wake import wake_delivery
+from breakers.access import Actor
+from breakers.audit import record
 from breakers.errors import Conflict, Invalid
 from breakers.live.board import summaries
 
@@ -231,7 +234,7 @@ def bury(now: datetime) -> int:
     )
 
 
-def retry_delivery(delivery_id: int, *, now: datetime) -> Delivery:
+def retry_delivery(delivery_id: int, *, by: Actor, now: datetime) -> Delivery:
     """Another 72 hours for a dead one, or the next try at once for one that waits; raises Conflict."""
     with transaction.atomic():
         row = (
@@ -245,9 +248,18 @@ def retry_delivery(delivery_id: int, *, now: datetime) -> Delivery:
             raise Conflict("A newer message on the same incident replaced it.")
         if not row.channel.enabled:
             raise Conflict("The channel is switched off; switch it on first.")
+        record(
+            by,
+            "retry_delivery",
+            kind="delivery",
+            id=row.pk,
+            subject=f"{row.type} to {row.channel.name}",
+            before={"status": row.status},
+        )
         if row.status == DeliveryStatus.DEAD:
             row.status, row.finished_at = DeliveryStatus.PENDING, None
             row.give_up_at = now + GIVE_UP_AFTER
         row.due_at = now
         row.save(update_fields=["status", "finished_at", "give_up_at", "due_at"])
+        transaction.on_commit(wake_delivery)
         return row

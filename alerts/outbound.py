@@ -298,6 +298,8 @@ def url_problem(url: str) -> str | None:
         httpx2.URL(url)
     except (ValueError, httpx2.InvalidURL):
         return "is not a URL"
+    if not url.isprintable() or " " in url:
+        return "holds spaces or characters that cannot be printed"
     if parts.scheme not in ("http", "https"):
         return "must begin with https:// or http://"
     if not parts.hostname or not port_is_fine:

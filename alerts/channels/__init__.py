@@ -66,6 +66,10 @@ class ChannelKind(Kind, frozen=True):
         """What is wrong with the config beyond its types: field and words."""
         return []
 
+    def may_keep_secrets_of(self, before: Mapping[str, Any]) -> bool:
+        """Whether secrets entered for the config `before` may be sent to where this one leads."""
+        return True
+
     def render(self, message: Message, breakers: Sequence[Summary]) -> str:
         """What is sent, with the message's first breakers; kept for all attempts."""
         raise NotImplementedError

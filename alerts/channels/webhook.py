@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from django.conf import settings
@@ -67,6 +68,10 @@ class Webhook(ChannelKind, frozen=True):
         ):
             found.append(("authorization", "must be printable ASCII"))
         return found
+
+    def may_keep_secrets_of(self, before: Mapping[str, Any]) -> bool:
+        was, now = urlsplit(before["url"]), urlsplit(self.url)
+        return (was.scheme, was.netloc) == (now.scheme, now.netloc)
 
     def render(self, message: Message, breakers: Sequence[Summary]) -> str:
         """Under 20 kB: breakers are left out from the end until it fits, and the total tells."""

@@ -126,7 +126,7 @@ def make_channel(
     enabled: bool = True,
 ) -> Channel:
     """A channel as a row; `config` may name secrets in the clear, as callers of the API do."""
-    from alerts.manage import create_channel
+    from alerts.channel_changes import create_channel
 
     if config is None:
         config = {"to": ["ops@example.com"]}
