@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.nodeid import NodeId
 from django.db import connections
 from django.test import TransactionTestCase
 
@@ -13,11 +14,15 @@ from tests.support import servers, stack
 from tests.support.stack import Stack
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share the live system run in one worker, so that it is started once (`--dist loadgroup`)."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that share the live system run in one worker, so that it is started once (`--dist=loadgroup`)."""
     for item in items:
         if "live_stack" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("live_stack"))
+        group = item.get_closest_marker("xdist_group")
+        if group and hasattr(config, "workerinput"):
+            # pytest-xdist 3.8 marks the group in `_nodeid`, which pytest 9.2 no longer reads.
+            item._id = NodeId.parse(f"{item.nodeid}@{group.args[0]}")  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

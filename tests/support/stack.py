@@ -38,7 +38,10 @@ class Stack:
     @property
     def run(self) -> dict[str, Any]:
         """What it left for other commands: URLs and the process id of each part."""
-        return dict(json.loads((self.data_dir / "run.json").read_text()))
+        try:
+            return dict(json.loads((self.data_dir / "run.json").read_text()))
+        except FileNotFoundError:
+            raise AssertionError(f"nothing is announced yet:\n{self.output[-4000:]}") from None
 
     @property
     def url(self) -> str:
@@ -77,7 +80,7 @@ class Stack:
 
     def processes(self) -> set[int]:
         """`up` and everything below it."""
-        return {self.process.pid, *_children(self.process.pid)}
+        return {self.process.pid, *children(self.process.pid)}
 
     def kill(self, part: str) -> int:
         """kill -9; returns the id of the process that was."""
@@ -175,9 +178,10 @@ def ready_url(output: str) -> str | None:
     return found[1] if found else None
 
 
-def _children(pid: int) -> set[int]:
+def children(pid: int) -> set[int]:
+    """All processes below this one."""
     found: set[int] = set()
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in listed.read_text().split():
-            found |= {int(child), *_children(int(child))}
+            found |= {int(child), *children(int(child))}
     return found
