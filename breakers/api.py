@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Header, Query, Router, Schema
+from ninja import Header, Query, Router, Schema, Status
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from breakers import access
@@ -292,7 +292,7 @@ def delete_override(request: Authed, breaker_id: str, body: ReleaseIn) -> Releas
 
 
 @router.post("/breakers/{breaker_id}/commands", response={202: CommandOut}, tags=["control"])
-def post_command(request: Authed, breaker_id: str, body: CommandIn) -> tuple[int, CommandOut]:
+def post_command(request: Authed, breaker_id: str, body: CommandIn) -> Status[CommandOut]:
     """Trips the breaker (open now, then it recovers by itself) or resets it (closed, counters cleared)."""
     breaker = access.breaker_to_operate(request.auth, breaker_id)
     _storable(("reason",), body.reason)
@@ -304,12 +304,15 @@ def post_command(request: Authed, breaker_id: str, body: CommandIn) -> tuple[int
         by=request.auth,
         now=timezone.now(),
     )
-    return 202, CommandOut(
-        id=str(given.pk),
-        command=body.command,
-        instances=given.instances,
-        revision=given.revision,
-        expires_in=HEARD_WITHIN.total_seconds(),
+    return Status(
+        202,
+        CommandOut(
+            id=str(given.pk),
+            command=body.command,
+            instances=given.instances,
+            revision=given.revision,
+            expires_in=HEARD_WITHIN.total_seconds(),
+        ),
     )
 
 

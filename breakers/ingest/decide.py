@@ -186,7 +186,9 @@ class Decisions:
 
     async def _lose(self, job: Lose) -> list[int]:
         lost = [id for (id,) in await self._db.fetch("lose", instances=sorted(job.instance_ids))]
-        services: dict[int, int] = dict(await self._db.fetch("services_of_instances", instances=lost))
+        services: dict[int, int] = dict(
+            await self._db.fetch("services_of_instances", instances=lost)
+        )
         rows = []
         for instance in lost:
             for breaker, _ in self._pairs_of.get(instance, ()):

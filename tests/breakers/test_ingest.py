@@ -267,9 +267,7 @@ async def test_a_body_that_is_no_json_is_a_bad_request(web: Web, name: str) -> N
 
 
 async def test_too_many_events_and_too_many_bytes_are_too_large(web: Web) -> None:
-    many = await web.http.post(
-        "/api/v1/events", json=[event()] * 1001, headers=web.bearer()
-    )
+    many = await web.http.post("/api/v1/events", json=[event()] * 1001, headers=web.bearer())
     long = await web.http.post(
         "/api/v1/events",
         content=b" " * (1024 * 1024 + 1),

@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from breakers.keys import create_api_key
+from breakers.models import ApiKey, Event, Instance
+from tests.support.eventually import aeventually
+from tests.support.web import Agent, Web
+
+CLOSED = {"breaker": "catalog", "state": "closed", "target": "catalog", "library": "pybreaker 1.4"}
+FORCE = {"mode": "forced_open", "reason": "maintenance", "expires_in": 600}
+
+
+async def close_code(agent: Agent) -> int:
+    with pytest.raises(ConnectionClosed) as closed:
+        await asyncio.wait_for(agent.socket.recv(), 10)
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code
+
+
+async def breaker_id(web: Web) -> str:
+    return str((await web.breaker("orders", "catalog"))["id"])
+
+
+async def force(web: Web, **wish: Any) -> dict[str, Any]:
+    answer = await web.call("PUT", f"breakers/{await breaker_id(web)}/override", FORCE | wish)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def test_a_hello_shows_the_breaker(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        assert agent.welcome == {"type": "welcome", "heartbeat": 10, "desired": []}
+
+        shown = await web.breaker("orders", "catalog")
+
+        assert shown["state"] == "closed"
+        assert shown["target"] == "catalog"
+        [inside] = (await web.get(f"breakers/{shown['id']}/instances"))["items"]
+        assert inside["connected"] is True
+        assert inside["library"] == "pybreaker 1.4"
+
+
+async def test_events_are_acknowledged_by_batch(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        ack = await agent.events(
+            {"breaker": "catalog", "to": "open", "seq": 1, "id": "e1"},
+            {"breaker": "catalog", "to": "ajar"},
+            {"breaker": "catalog", "to": "open", "seq": 1, "id": "e1"},
+            batch=7,
+        )
+
+    assert (ack["batch"], ack["accepted"], ack["duplicates"]) == (7, 1, 1)
+    assert ack["rejected"][0]["index"] == 1
+    assert (await Event.objects.aget(event_id="e1")).boot == "b1"
+
+
+async def test_batches_sent_without_waiting_are_committed_in_order(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        for number in range(40):
+            to = "open" if number % 2 else "closed"
+            await agent.say(type="events", batch=number, events=[{"breaker": "catalog", "to": to}])
+        acks = [await agent.hear("ack") for _ in range(40)]
+
+        assert [ack["batch"] for ack in acks] == list(range(40))
+        assert (await web.breaker("orders", "catalog"))["state"] == "open"
+
+
+async def test_a_ping_is_answered(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        await agent.say(type="ping")
+
+        await agent.hear("pong")
+
+
+async def test_a_hello_with_news_is_a_state_change(web: Web) -> None:
+    async with web.agent(CLOSED):
+        pass
+
+    async with web.agent(CLOSED | {"state": "open"}, boot="b2"):
+        assert (await web.breaker("orders", "catalog"))["state"] == "open"
+
+    assert await Event.objects.filter(origin="server", reason="hello").acount() == 2
+
+
+async def test_a_hello_that_says_nothing_new_writes_nothing(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        await agent.hello(CLOSED)
+
+    assert await Event.objects.acount() == 1
+
+
+async def test_an_override_reaches_the_agent_and_is_confirmed(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        made = await force(web)
+
+        desired = await agent.hear("desired")
+        assert desired["mode"] == "forced_open"
+        assert desired["reason"] == "maintenance"
+        assert 590 < desired["expires_in"] <= 600
+        pending = (await web.breaker("orders", "catalog"))["override"]
+        assert (pending["applied"], pending["pending"]) == (0, 1)
+
+        await agent.say(
+            type="applied",
+            breaker="catalog",
+            revision=made["revision"],
+            ok=True,
+            state="forced_open",
+            natural_state="closed",
+        )
+
+        async def applied() -> bool:
+            return bool((await web.breaker("orders", "catalog"))["override"]["applied"] == 1)
+
+        await aeventually(applied)
+        assert (await web.breaker("orders", "catalog"))["state"] == "forced_open"
+
+
+async def test_a_late_agent_is_put_right_by_its_welcome(web: Web) -> None:
+    async with web.agent(CLOSED):
+        await force(web)
+
+    async with web.agent(CLOSED, instance="two") as agent:
+        [desired] = agent.welcome["desired"]
+
+    assert desired["mode"] == "forced_open"
+
+
+async def test_outside_its_scope_the_mode_is_null_and_confirmed_too(web: Web) -> None:
+    async with web.agent(CLOSED, instance="in") as inside, web.agent(CLOSED, instance="out") as out:
+        made = await force(web, instances=["in"])
+
+        told_inside, told_out = await inside.hear("desired"), await out.hear("desired")
+
+    assert told_inside["mode"] == "forced_open"
+    assert (told_out["mode"], told_out["revision"]) == (None, made["revision"])
+
+
+async def test_a_refusal_is_shown(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        made = await force(web)
+        await agent.hear("desired")
+        await agent.say(
+            type="applied",
+            breaker="catalog",
+            revision=made["revision"],
+            ok=False,
+            error="no such breaker in the library",
+        )
+
+        async def refused() -> str | None:
+            [inside] = (await web.get(f"breakers/{await breaker_id(web)}/instances"))["items"]
+            return str(inside["apply_error"] or "")
+
+        assert await aeventually(refused) == "no such breaker in the library"
+
+
+async def test_an_override_ends_at_its_expiry_with_a_revision(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        made = await force(web, expires_in=1)
+        await agent.hear("desired")
+
+        ended = await agent.hear("desired")
+
+    assert ended["mode"] is None
+    assert ended["revision"] > made["revision"]
+    assert (await web.breaker("orders", "catalog"))["override"] is None
+    actions = [entry["action"] for entry in (await web.get("audit"))["items"]]
+    assert actions == ["expire", "override"]
+
+
+async def test_a_release_reaches_the_agent(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        await force(web)
+        await agent.hear("desired")
+
+        answer = await web.call(
+            "DELETE", f"breakers/{await breaker_id(web)}/override", {"reason": "provider is back"}
+        )
+
+        assert answer.status_code == 200
+        assert (await agent.hear("desired"))["mode"] is None
+
+
+async def test_a_command_reaches_those_known_when_it_was_given(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        answer = await web.call(
+            "POST",
+            f"breakers/{await breaker_id(web)}/commands",
+            {"command": "trip", "reason": "trying the fallback"},
+        )
+
+        assert answer.status_code == 202
+        desired = await agent.hear("desired")
+        assert desired["command"]["command"] == "trip"
+        assert desired["command"]["id"] == answer.json()["id"]
+        assert 0 < desired["command"]["expires_in"] <= 60
+
+        async with web.agent(CLOSED, instance="later") as later:
+            [welcomed] = later.welcome["desired"]
+            assert welcomed["command"] is None
+
+
+async def test_the_newer_connection_of_an_instance_stays(web: Web) -> None:
+    async with web.agent(CLOSED) as older, web.agent(CLOSED, boot="b2") as newer:
+        assert await close_code(older) == 4409
+        await newer.say(type="ping")
+        await newer.hear("pong")
+
+
+async def test_a_goodbye_retires_the_instance(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        await agent.say(type="goodbye")
+        assert await close_code(agent) == 1000
+
+    assert (await Instance.objects.aget()).retired_at is not None
+    shown = await web.breaker("orders", "catalog")
+    assert (shown["state"], shown["instances"]) == ("unknown", 0)
+
+
+async def test_a_broken_socket_is_noticed(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        agent.socket.transport.abort()
+
+    await aeventually(lambda: Instance.objects.filter(connected=False).aexists())
+
+
+BAD_FRAMES = {
+    "no JSON": "hello",
+    "no object": "[]",
+    "an unknown type": '{"type":"rumour"}',
+    "no service": '{"type":"hello","instance":"a","boot":"b"}',
+    "an event before hello": '{"type":"events","batch":1,"events":[]}',
+    "NUL in a name": json.dumps({"type": "hello", "service": "a\0", "instance": "a", "boot": "b"}),
+    "an unknown state": json.dumps(
+        {
+            "type": "hello",
+            "service": "a",
+            "instance": "a",
+            "boot": "b",
+            "breakers": [{"breaker": "c", "state": "ajar"}],
+        }
+    ),
+    "too many breakers": json.dumps(
+        {
+            "type": "hello",
+            "service": "a",
+            "instance": "a",
+            "boot": "b",
+            "breakers": [{"breaker": str(n), "state": "closed"} for n in range(1001)],
+        }
+    ),
+    "NUL in a config": json.dumps(
+        {
+            "type": "hello",
+            "service": "a",
+            "instance": "a",
+            "boot": "b",
+            "breakers": [{"breaker": "c", "state": "closed", "config": {"a": "\0"}}],
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FRAMES)
+async def test_what_is_not_understood_ends_the_conversation(web: Web, name: str) -> None:
+    async with web.socket("/agent/v1") as socket:
+        await socket.send(BAD_FRAMES[name])
+
+        assert await close_code(Agent(socket)) == 4400
+
+
+async def test_binary_frames_are_not_understood(web: Web) -> None:
+    async with web.socket("/agent/v1") as socket:
+        await socket.send(b"\x00")
+
+        assert await close_code(Agent(socket)) == 4400
+
+
+async def test_a_wrong_key_and_a_missing_scope_are_told_by_code(web: Web) -> None:
+    _, reader = await sync_to_async(create_api_key)(name="reader", scopes=["read"])
+
+    async with web.socket("/agent/v1", Authorization="Bearer wrong") as socket:
+        assert await close_code(Agent(socket)) == 4401
+    async with web.socket("/agent/v1", Authorization=f"Bearer {reader}") as socket:
+        assert await close_code(Agent(socket)) == 4403
+
+
+async def test_an_agent_cannot_speak_for_another_service(web: Web) -> None:
+    _, key = await sync_to_async(create_api_key)(
+        name="feed", scopes=["agent"], environment="prod", services=["feed"]
+    )
+
+    async with web.socket("/agent/v1", Authorization=f"Bearer {key}") as socket:
+        agent = Agent(socket)
+        await agent.say(type="hello", service="orders", instance="a", boot="b")
+
+        assert await close_code(agent) == 4403
+
+
+async def test_a_foreign_page_is_refused_before_the_accept(web: Web) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with web.socket("/agent/v1", Origin="https://evil.example", **web.bearer()):
+            pass
+
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_revoked_key_ends_its_sockets_within_seconds(web: Web) -> None:
+    _, key = await sync_to_async(create_api_key)(name="short", scopes=["agent"])
+    async with web.socket("/agent/v1", Authorization=f"Bearer {key}") as socket:
+        agent = Agent(socket)
+        await agent.hello(CLOSED)
+
+        from django.utils import timezone
+
+        await ApiKey.objects.filter(name="short").aupdate(revoked_at=timezone.now())
+
+        assert await asyncio.wait_for(close_code(agent), 5) == 4401

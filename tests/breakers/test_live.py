@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from breakers.keys import create_api_key
+from tests.support.web import Watcher, Web
+
+
+def event(to: str = "open", **fields: Any) -> dict[str, Any]:
+    return {"service": "orders", "breaker": "catalog", "environment": "prod", "to": to} | fields
+
+
+async def test_a_snapshot_comes_first_and_then_each_change(web: Web) -> None:
+    await web.post_events(event("closed"))
+    async with web.socket("/live/v1") as socket:
+        watcher = Watcher(socket)
+        await watcher.subscribe()
+        assert await watcher.take() == "snapshot"
+        assert [item["state"] for item in watcher.board.values()] == ["closed"]
+
+        await web.post_events(event("open"))
+
+        assert await watcher.take() == "changes"
+        assert [item["state"] for item in watcher.board.values()] == ["open"]
+
+
+async def test_the_board_equals_the_api_word_for_word(web: Web) -> None:
+    async with web.socket("/live/v1") as socket:
+        watcher = Watcher(socket)
+        await watcher.subscribe()
+        for number in range(60):
+            to = ("open", "half_open", "closed")[number % 3]
+            await web.post_events(event(to, breaker=f"b{number % 7}", instance=f"i{number % 3}"))
+
+        listed = {item["id"]: item for item in (await web.get("breakers"))["items"]}
+        await watcher.until(lambda board: board == listed)
+
+
+async def test_only_what_matches_is_told_and_what_leaves_is_removed(web: Web) -> None:
+    await web.post_events(event("open"), event("closed", service="feed"))
+    async with web.socket("/live/v1") as socket:
+        watcher = Watcher(socket)
+        await watcher.subscribe(state="open")
+        await watcher.take()
+        assert [item["service"] for item in watcher.board.values()] == ["orders"]
+
+        await web.post_events(event("closed"))
+
+        await watcher.until(lambda board: not board)
+
+
+async def test_a_subscription_can_be_changed(web: Web) -> None:
+    await web.post_events(event(), event(service="feed"))
+    async with web.socket("/live/v1") as socket:
+        watcher = Watcher(socket)
+        await watcher.subscribe(service="feed")
+        await watcher.take()
+
+        await watcher.subscribe(service="orders")
+        await watcher.until(
+            lambda board: [item["service"] for item in board.values()] == ["orders"]
+        )
+
+
+async def test_a_change_that_no_message_told_of_is_found_in_the_database(web: Web) -> None:
+    await web.post_events(event("closed"))
+    async with web.socket("/live/v1") as socket:
+        watcher = Watcher(socket)
+        await watcher.subscribe()
+        await watcher.take()
+
+        def change() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE breaker SET target = 'silent', change = change + 1,"
+                    " changed_xid = pg_current_xact_id()"
+                )
+
+        await sync_to_async(change)()
+
+        await asyncio.wait_for(
+            watcher.until(lambda board: [b["target"] for b in board.values()] == ["silent"]), 4
+        )
+
+
+async def test_a_limited_key_sees_its_limits_alone(web: Web) -> None:
+    _, key = await sync_to_async(create_api_key)(name="dev", scopes=["read"], environment="dev")
+    await web.post_events(event(environment="dev"), event())
+    async with web.socket("/live/v1", Authorization=f"Bearer {key}") as socket:
+        watcher = Watcher(socket)
+        await watcher.subscribe()
+        await watcher.take()
+
+    assert [item["environment"] for item in watcher.board.values()] == ["dev"]
+
+
+async def test_a_slow_socket_gets_a_fresh_snapshot(web: Web) -> None:
+    """More changes than may wait for one reader: what it gets next is the whole picture as it is."""
+    from breakers.live.hub import BEHIND_MAX, Reader, View
+    from breakers.live.match import Filter, Limits, Match
+
+    await web.post_events(event())
+    reader, view = Reader(), View(Filter(Match(), Limits()))
+    reader.view = view
+    for number in range(BEHIND_MAX + 5):
+        reader.owe(json.dumps({"type": "changes", "version": number}))
+
+    assert json.loads(await reader.next())["type"] == "snapshot"
+
+
+async def test_a_ping_is_answered_while_the_database_is_in_sight(web: Web) -> None:
+    async with web.socket("/live/v1") as socket:
+        await socket.send('{"type":"ping"}')
+
+        assert json.loads(await asyncio.wait_for(socket.recv(), 5)) == {"type": "pong"}
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ("nonsense", 4400),
+        ('{"type":"rumour"}', 4400),
+        ('{"type":"subscribe","match":{"state":"ajar"}}', 4400),
+    ],
+)
+async def test_what_is_not_understood_closes_the_socket(web: Web, frame: str, code: int) -> None:
+    async with web.socket("/live/v1") as socket:
+        await socket.send(frame)
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(socket.recv(), 5)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == code
+
+
+async def test_without_key_or_session_the_socket_is_closed(web: Web) -> None:
+    async with web.socket("/live/v1", Origin=f"http://{web.host}") as socket:
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(socket.recv(), 5)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"X-None": "1"}])
+async def test_a_session_needs_our_own_origin(web: Web, headers: dict[str, str]) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with web.socket("/live/v1", **headers):
+            pass
+
+    assert refused.value.response.status_code == 403

@@ -1,0 +1,141 @@
+"""I2: any interleaving, repetition and splitting of a history leads to the same state and the same set."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import psycopg
+import pytest
+from django.conf import settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from breakers.ingest.commit import commit_group
+from breakers.ingest.jobs import AnyJob, Batch
+from breakers.ingest.partitions import Partitions
+from breakers.ingest.registry import Registry
+from breakers.models import Boot, BreakerInstance, Event, Service
+from breakers.states import Change, Held, Origin, State, derive
+from breakers.wire import Happened
+
+_services = itertools.count(1)
+NOW = datetime.now(UTC).replace(microsecond=0)
+STATES = [State.CLOSED, State.OPEN, State.HALF_OPEN]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[dict[str, object]]:
+    """Events of one breaker in two instances, each with its own id; boots, seqs and times collide freely."""
+    size = draw(st.integers(1, 12))
+    return [
+        {
+            "event_id": f"e{number}",
+            "instance": draw(st.sampled_from(["i1", "i2"])),
+            "to": draw(st.sampled_from(STATES)),
+            "boot": draw(st.sampled_from([None, "a", "b"])),
+            "seq": draw(st.none() | st.integers(0, 3)),
+            "occurred_at": NOW - timedelta(seconds=draw(st.integers(0, 6))),
+        }
+        for number in range(size)
+    ]
+
+
+def happened(service: str, fields: dict[str, object]) -> Happened:
+    return Happened(
+        environment="i2",
+        service=service,
+        breaker="b",
+        type="state_change",
+        named=True,
+        timed=True,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+async def commit(service: str, groups: list[list[list[dict[str, object]]]]) -> None:
+    """Each group in one transaction, of several requests each."""
+    registry, partitions = Registry(), Partitions()
+    async with await psycopg.AsyncConnection.connect(
+        settings.DATABASE_URL, autocommit=True
+    ) as connection:
+        for group in groups:
+            jobs: list[AnyJob] = [
+                Batch(events=[happened(service, fields) for fields in request]) for request in group
+            ]
+            await commit_group(connection, registry, partitions, jobs)
+
+
+def split(items: list[dict[str, object]], random: Random) -> list[list[list[dict[str, object]]]]:
+    groups: list[list[list[dict[str, object]]]] = []
+    while items:
+        size = random.randint(1, len(items))
+        part, items = items[:size], items[size:]
+        middle = random.randint(0, len(part))
+        groups.append([request for request in (part[:middle], part[middle:]) if request])
+    return groups
+
+
+def expected(history: list[dict[str, object]], instance: str) -> Held | None:
+    """By the definition: rank all state changes, with boots ranked by their earliest time."""
+    mine = [fields for fields in history if fields["instance"] == instance]
+    first: dict[object, datetime] = {}
+    for fields in mine:
+        at = fields["occurred_at"]
+        assert isinstance(at, datetime)
+        first[fields["boot"]] = min(first.get(fields["boot"], at), at)
+    changes = [
+        Change(
+            to=fields["to"],  # type: ignore[arg-type]
+            natural_state=None,
+            cause="unknown",
+            reason=None,
+            detail=None,
+            boot=fields["boot"],  # type: ignore[arg-type]
+            boot_at=first[fields["boot"]] if fields["boot"] else None,
+            seq=fields["seq"],  # type: ignore[arg-type]
+            occurred_at=fields["occurred_at"],  # type: ignore[arg-type]
+            origin=Origin.AGENT,
+            event_id=str(fields["event_id"]),
+        )
+        for fields in mine
+    ]
+    return derive(sorted(changes, key=lambda change: change.rank, reverse=True))
+
+
+@pytest.mark.django_db(transaction=True)
+@hypothesis_settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(history=histories(), random=st.randoms(use_true_random=False))
+def test_any_order_repetition_and_splitting_gives_the_same(
+    history: list[dict[str, object]], random: Random
+) -> None:
+    service = f"s{next(_services)}"
+    sent = history + random.sample(history, random.randint(0, len(history)))
+    random.shuffle(sent)
+
+    asyncio.run(commit(service, split(sent, random)))
+
+    row = Service.objects.get(name=service)
+    assert Event.objects.filter(service_id=row.pk).count() == len(history)
+    for held in BreakerInstance.objects.filter(breaker__service=row).select_related("instance"):
+        wanted = expected(history, held.instance.name)
+        assert wanted is not None
+        assert (held.state, held.since, held.event_id) == (
+            wanted.state,
+            wanted.since,
+            wanted.last.event_id,
+        )
+        for boot in Boot.objects.filter(instance=held.instance):
+            times = [
+                f["occurred_at"]
+                for f in history
+                if f["instance"] == held.instance.name and f["boot"] == boot.boot
+            ]
+            assert boot.first_at == min(times)  # type: ignore[type-var]
