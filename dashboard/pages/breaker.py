@@ -65,6 +65,7 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
             "sentence": sentence(summary),
             "instances": [_instance_row(one) for one in held],
             "live": sum(one["lost_at"] is None for one in held),
+            "deaf": sum(one["lost_at"] is None and one["connected"] is None for one in held),
             "override": summary.override,
             "standing": breaker.overrides.filter(ended_at__isnull=True).first(),
             "applied_percent": _applied_percent(summary),

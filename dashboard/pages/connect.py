@@ -37,10 +37,5 @@ def connect_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         request,
         actor,
         "connect/page.html",
-        {"url": _url(request), "key": text, "placeholder": "YOUR-KEY"},
+        {"url": settings.PUBLIC_URL, "key": text, "placeholder": "YOUR-KEY"},
     )
-
-
-def _url(request: HttpRequest) -> str:
-    """Where a service reaches this panel: as this very browser does, for a newcomer has set nothing yet."""
-    return request.build_absolute_uri("/").rstrip("/") if settings.DEBUG else settings.PUBLIC_URL

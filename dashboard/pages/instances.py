@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
@@ -32,7 +34,7 @@ def instances_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     )
 
 
-def _headline(rows: list[Instance]) -> str:
+def _headline(rows: Sequence[Instance]) -> str:
     if not rows:
         return "No instance has been heard of yet."
     services = len({one.service_id for one in rows})

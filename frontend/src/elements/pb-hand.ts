@@ -11,7 +11,7 @@ const VERB: Record<Act, string> = { forced_open: "Force open", forced_closed: "F
 const STANDING: ReadonlySet<Act> = new Set(["forced_open", "forced_closed"]);
 
 export class PbHand extends HTMLElement {
-  static observedAttributes = ["data-instances", "data-calls", "data-mode"];
+  static observedAttributes = ["data-instances", "data-calls", "data-deaf", "data-mode"];
   #busy = false;
 
   connectedCallback(): void {
@@ -58,16 +58,18 @@ export class PbHand extends HTMLElement {
     const target = this.dataset["target"] || "what it guards";
     const calls = Number(this.dataset["calls"] || "NaN");
     const about = Number.isNaN(calls) || calls === 0 ? "all calls" : `about ${perSecond(calls)} calls/s`;
-    const now = this.dataset["mode"] ? " Replaces the override that stands." : "";
+    const deaf = Number(this.dataset["deaf"] ?? "0");
+    const unheard = deaf === 0 ? "" : ` ${deaf} of them ${deaf === 1 ? "is" : "are"} known by events alone and will not hear of it.`;
+    const after = unheard + (this.dataset["mode"] ? " Replaces the override that stands." : "");
     switch (act) {
       case "forced_open":
-        return `Refuses ${about} to ${target}, in ${this.#where} and those to come.${now}`;
+        return `Refuses ${about} to ${target}, in ${this.#where} and those to come.${after}`;
       case "forced_closed":
-        return `Lets ${about} to ${target} through even if they fail, in ${this.#where} and those to come.${now}`;
+        return `Lets ${about} to ${target} through even if they fail, in ${this.#where} and those to come.${after}`;
       case "trip":
-        return `Opens now, once; each instance then recovers as its own settings say. Not applied after 60 s.`;
+        return `Opens now, once; each instance then recovers as its own settings say. Not applied after 60 s.${unheard}`;
       case "reset":
-        return `Closes now and clears the counters, once. It opens again if ${target} still fails. Not applied after 60 s.`;
+        return `Closes now and clears the counters, once. It opens again if ${target} still fails. Not applied after 60 s.${unheard}`;
     }
   }
 

@@ -1,0 +1,26 @@
+/** A summary in which a test names only what matters. */
+
+import type { Summary } from "../src/model/summary";
+
+let made = 0;
+
+export function breaker(named: Partial<Summary> = {}): Summary {
+  const state = named.state ?? "closed";
+  return {
+    id: String(++made),
+    environment: "prod",
+    service: "orders",
+    breaker: "catalog-api",
+    target: "catalog",
+    state,
+    states: { [state]: 1 },
+    instances: 1,
+    since: "2026-11-09T13:00:00Z",
+    failure_rate: null,
+    calls_per_second: null,
+    override: null,
+    revision: 0,
+    updated_at: "2026-11-09T14:00:00Z",
+    ...named,
+  };
+}

@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { headline, underline } from "../src/model/headline";
+import { needsLook, type Summary } from "../src/model/summary";
+import { ago, instanceMarks, instanceWords, lasting, left, percent, rateWords, smallLine } from "../src/model/words";
+import cases from "./cases/words.json";
+import { breaker } from "./make";
+
+for (const [name, say] of Object.entries({ lasting, ago, left, percent })) {
+  test(`${name} is said as the server says it`, () => {
+    for (const [value, said] of cases[name as "lasting"]) assert.equal(say(value as number), said);
+  });
+}
+
+for (const { what, breakers, headline: sentence, underline: line } of cases.sentences) {
+  test(`the headline when ${what}`, () => {
+    const summaries = breakers.map((named) => breaker(named as Partial<Summary>));
+    assert.equal(headline(summaries).map((part) => part.text).join(""), sentence);
+    assert.equal(underline(summaries), line);
+  });
+}
+
+test("what the headline is about filters by it", () => {
+  const parts = headline([breaker({ state: "open" }), breaker({ state: "open", service: "feed" })]);
+  assert.equal(parts.find((part) => part.filter !== undefined)?.filter, 'target="catalog"');
+  assert.equal(parts[0]?.state, "open");
+});
+
+test("a breaker's standing is said as the server says it", () => {
+  for (const { breaker: named, instances, rate, small, look } of cases.standings) {
+    const summary = breaker(named as unknown as Partial<Summary>);
+    assert.equal(instanceWords(summary), instances);
+    assert.equal(rateWords(summary), rate);
+    assert.equal(smallLine(summary), small);
+    assert.equal(needsLook(summary), look);
+  }
+});
+
+test("instance marks are gravest first, lost ones last, and bounded", () => {
+  const summary = breaker({ state: "open", states: { closed: 9, unknown: 1, open: 2 }, instances: 12 });
+  const { marks, more } = instanceMarks(summary, 10);
+  assert.deepEqual(marks.slice(0, 3), ["open", "open", "closed"]);
+  assert.equal(marks.length + more, 12);
+  assert.equal(instanceMarks(summary, 12).marks.at(-1), "unknown");
+});
