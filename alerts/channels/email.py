@@ -142,4 +142,4 @@ def _letter(subject: str, lines: Sequence[tuple[str, str]], rows: Sequence[str],
         url,
         url,
     )
-    return _Mail(title, "\n".join(text), html)
+    return _Mail(title, "\n".join(text), str.__str__(html))  # SafeString is no str to msgspec

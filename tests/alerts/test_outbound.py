@@ -82,9 +82,7 @@ def test_it_posts_and_keeps_the_host(httpserver: HTTPServer):
 
     assert reply.status == 204
     request, _ = httpserver.log[0]
-    assert (
-        request.host == f"{httpserver.host}:{httpserver.port}".replace("localhost", "127.0.0.1")
-    )
+    assert request.host == f"{httpserver.host}:{httpserver.port}".replace("localhost", "127.0.0.1")
     assert request.headers["x-test"] == "1"
     assert request.data == b"{}"
 

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import smtplib
+import socket
+from email.message import EmailMessage
+
+import pytest
+from aiosmtpd.controller import Controller
+from django.core import mail
+
+from alerts.channels import Failed, Parcel, Sent
+from alerts.channels.email import Email
+from alerts.messages import IncidentPart, Message, RuleRef
+from tests.alerts.channels.test_webhook import NOW, message, summary
+
+
+def parcel(said: Message | None = None, *, id: str = "msg_1") -> Parcel:
+    said = said or message()
+    return Parcel(id, said, Email(to=["a@example.com"]).render(said, [summary()]), NOW, {})
+
+
+def titled(text: str) -> Message:
+    part = message().incident
+    assert part is not None
+    fields = {name: getattr(part, name) for name in IncidentPart.__struct_fields__}
+    return message(incident=IncidentPart(**{**fields, "summary": text, "rule": RuleRef("1", text)}))
+
+
+def test_a_mail_says_what_fires_and_links_to_it():
+    outcome = Email(to=["a@example.com", "b@example.com"]).send(parcel())
+
+    assert isinstance(outcome, Sent)
+    (letter,) = mail.outbox
+    assert letter.subject == "[critical] Firing: orders/catalog opened in prod"
+    assert letter.to == ["a@example.com", "b@example.com"]
+    assert "http://panel/incidents/7/" in letter.body
+    assert "orders/catalog in prod: open" in letter.body
+    html, kind = letter.alternatives[0]
+    assert kind == "text/html"
+    assert 'href="http://panel/incidents/7/"' in html
+
+
+def test_mails_of_an_incident_thread_and_each_keeps_its_id():
+    for number in ("msg_1", "msg_1", "msg_2"):
+        Email(to=["a@example.com"]).send(parcel(id=number))
+
+    ids = [letter.message()["Message-ID"] for letter in mail.outbox]
+    roots = {letter.message()["References"] for letter in mail.outbox}
+    assert ids[0] == ids[1] != ids[2]
+    assert roots == {"<incident-7@testserver>"}
+
+
+def test_names_cannot_begin_another_header():
+    Email(to=["a@example.com"]).send(parcel(titled("x\r\nBcc: evil@example.com\r\n\r\nbody")))
+
+    raw = mail.outbox[0].message()
+    assert raw["Bcc"] is None
+    assert "\n" not in mail.outbox[0].subject
+
+
+def test_names_are_text_in_html():
+    Email(to=["a@example.com"]).send(parcel(titled("<script>alert(1)</script>")))
+
+    assert "<script>" not in mail.outbox[0].alternatives[0][0]
+
+
+def test_odd_addresses_are_refused():
+    wrong = Email(to=["ops@example.com", "no address", "a@b\r\nBcc: c@d.example"]).problems()
+
+    assert [field for field, _ in wrong] == ["to", "to"]
+
+
+class Server:
+    """A real mail server whose answer to RCPT or DATA a test chooses."""
+
+    def __init__(self, rcpt: str = "250 OK", data: str = "250 OK") -> None:
+        self.rcpt, self.data, self.received = rcpt, data, list[EmailMessage]()
+
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+        if self.rcpt.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.rcpt
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        self.received.append(envelope.content)
+        return self.data
+
+
+@pytest.fixture
+def smtp(settings):
+    started: list[Controller] = []
+
+    def start(server: Server) -> Server:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        controller = Controller(server, hostname="127.0.0.1", port=port)
+        controller.start()
+        started.append(controller)
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST = "127.0.0.1"
+        settings.EMAIL_PORT = port
+        return server
+
+    yield start
+    for controller in started:
+        controller.stop()
+
+
+def test_it_goes_through_a_real_mail_server(smtp):
+    server = smtp(Server())
+
+    assert isinstance(Email(to=["a@example.com"]).send(parcel()), Sent)
+    assert b"Message-ID: <msg_1@testserver>" in server.received[0]
+
+
+@pytest.mark.parametrize(
+    ("server", "final"),
+    [
+        (Server(rcpt="450 later"), False),
+        (Server(rcpt="550 nobody of that name"), True),
+        (Server(data="451 later"), False),
+        (Server(data="554 spam"), True),
+    ],
+    ids=["rcpt 450", "rcpt 550", "data 451", "data 554"],
+)
+def test_what_the_server_refuses_for_good_is_final(smtp, server: Server, final: bool):
+    smtp(server)
+
+    outcome = Email(to=["a@example.com"]).send(parcel())
+
+    assert isinstance(outcome, Failed)
+    assert outcome.final is final
+    assert "nobody" not in outcome.detail
+
+
+def test_a_server_that_is_away_is_tried_again(settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+
+    outcome = Email(to=["a@example.com"]).send(parcel())
+
+    assert isinstance(outcome, Failed)
+    assert not outcome.final
+
+
+def test_a_refused_sign_in_is_tried_again(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise smtplib.SMTPAuthenticationError(535, b"no")
+
+    monkeypatch.setattr("django.core.mail.EmailMultiAlternatives.send", refuse)
+
+    outcome = Email(to=["a@example.com"]).send(parcel())
+
+    assert isinstance(outcome, Failed)
+    assert not outcome.final
