@@ -20,6 +20,7 @@ PAGE = Path(__file__).parent / "page"
 FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
 SECURITY = {
@@ -75,6 +76,7 @@ class Control:
                 "breakers": [{"service": s, "breaker": b} for s, b in fault.opens],
                 "customer_url": self.customer_url(name),
                 "label": fault.label,
+                "effect": fault.effect,
             }
             for name, running in self._running.items()
             for fault in running.system.faults
@@ -139,7 +141,7 @@ class Control:
             "webhooks": self._inbox.webhooks()[:12],
             "mails": self._inbox.mails()[:12],
         }
-        return as_json(state, **SECURITY)
+        return Response(json.dumps(state).encode(), headers=SECURITY)
 
     def _customer(self, request: Request) -> Response:
         """The entrance's page, by whichever of its processes answers first in turn."""

@@ -124,8 +124,9 @@ class Processes:
         while not self._ended.wait(0.3):
             for child in self.children:
                 process = child.process
-                gone = process is not None and process.poll() is not None
-                if gone and time.monotonic() - child.started_at >= RESTART_AFTER_S:
+                if process is None or process.poll() is None:
+                    continue
+                if time.monotonic() - child.started_at >= RESTART_AFTER_S:
                     say(f"{child.instance} ended ({process.returncode}): started again")
                     if process.stdin is not None:
                         process.stdin.close()

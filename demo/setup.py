@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import urllib.error
@@ -106,7 +107,16 @@ class Setup:
         return send_json(method, f"{self._api}/{path}", value, headers=self._headers)
 
 
+def _detail(error: urllib.error.HTTPError) -> str:
+    """A problem's own words; a page that is none is left out."""
+    try:
+        problem = json.loads(error.read())
+        return f"{problem.get('detail', '')} {problem.get('errors', '')}".strip()
+    except (ValueError, AttributeError):
+        return "no problem was named"
+
+
 def _why(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code} from {error.url}: {error.read()[:300].decode(errors='replace')}"
+        return f"HTTP {error.code} from {error.url}: {_detail(error)}"
     return f"{type(error).__name__} {error}"

@@ -28,6 +28,9 @@ class Fault:
     opens: tuple[tuple[str, str], ...]
     """(service, breaker) that it should open."""
     label: str
+    """On its button."""
+    effect: str
+    """What is wrong while it is on, as a person would say it."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ function element(tag, { text, className, ...more } = {}, ...children) {
   return made;
 }
 
-const clock = (at) => new Date(at * 1000).toLocaleTimeString();
+const clock = (at) => new Date(at * 1000).toLocaleTimeString([], { hour12: false });
 
 function when(at) {
   return element("time", { text: clock(at), className: "when", datetime: new Date(at * 1000).toISOString() });
@@ -68,7 +68,7 @@ function headline(state) {
     : got.cache ? `Customers are served: ${got.cache} of ${got.fresh + got.cache} from cache.`
     : "Customers get fresh answers.";
   if (!active.length) return got.cache || got.error ? `Mended, recovering. ${customers}` : `All is well. ${customers}`;
-  return `${active.map((fault) => fault.fault).join(" and ")} on. ${customers}`;
+  return `${active.map((fault) => fault.effect).join(". ")}. ${customers}`;
 }
 
 function paintAnswers(systems) {

@@ -17,7 +17,6 @@ from demo.services.process import addresses, instance_name, run
 
 TIMEOUT_S = 0.4
 """A customer waits no longer for a part that can be done without."""
-BREAKER = {"fail_max": 3, "reset_timeout": 5, "success_threshold": 3}
 
 
 class Dependency:
@@ -25,7 +24,7 @@ class Dependency:
 
     def __init__(self, name: str, path: str, panel: panelboard_client.Panel) -> None:
         self._urls: Iterator[str] = itertools.cycle([f"{at}{path}" for at in addresses(name)])
-        breaker = pybreaker.CircuitBreaker(**BREAKER)
+        breaker = pybreaker.CircuitBreaker(fail_max=3, reset_timeout=5, success_threshold=3)
         self.breaker = panel.watch(breaker, name=name, target=name)
 
     def ask(self) -> Any:

@@ -10,9 +10,30 @@ SHOP = System(
         Service("orders", copies=3, calls=("catalog", "users")),
     ),
     faults=(
-        Fault("catalog-errors", "catalog", "errors", (("orders", "catalog"),), "Break catalog"),
-        Fault("catalog-slow", "catalog", "slow", (("orders", "catalog"),), "Slow catalog"),
-        Fault("users-errors", "users", "errors", (("orders", "users"),), "Break users"),
+        Fault(
+            "catalog-errors",
+            service="catalog",
+            mode="errors",
+            opens=(("orders", "catalog"),),
+            label="Break catalog",
+            effect="Catalog answers with errors",
+        ),
+        Fault(
+            "catalog-slow",
+            service="catalog",
+            mode="slow",
+            opens=(("orders", "catalog"),),
+            label="Slow catalog",
+            effect="Catalog takes 3 s to answer",
+        ),
+        Fault(
+            "users-errors",
+            service="users",
+            mode="errors",
+            opens=(("orders", "users"),),
+            label="Break users",
+            effect="Users answers with errors",
+        ),
     ),
     entrance="orders",
     # Four a second: three failures in a row, and the breaker is open, within a second; three

@@ -51,12 +51,12 @@ class Demo:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.control = ""
+
+    def wait_until_it_serves(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("Demo control page: "):
-                break
-        announced = json.loads((data_dir / "demo.json").read_text())
-        self.control: str = announced["control"]
+        line = next(told for told in self.process.stdout if told.startswith("Demo control page: "))
+        self.control = json.loads((self.data_dir / "demo.json").read_text())["control"]
         assert line.strip() == f"Demo control page: {self.control}/"
 
     def state(self) -> dict[str, Any]:
@@ -123,6 +123,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Demo]]:
 
     def start_demo() -> Demo:
         started.append(Demo(tmp_path))
+        started[-1].wait_until_it_serves()
         return started[-1]
 
     yield start_demo
