@@ -20,6 +20,7 @@ from breakers.runtime import Runtime
 from dashboard.health import healthz, readyz
 from dashboard.live.consumer import LiveConsumer
 from dashboard.metrics import metrics
+from dashboard.pages.files import PREFIX, static_files
 
 _log = structlog.get_logger(__name__)
 _BARE = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
@@ -49,6 +50,8 @@ class Entrance:
             else:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008})
+        elif path.startswith(PREFIX):
+            await static_files(scope, receive, send)
         elif path in _BARE:
             await _BARE[path](scope, receive, send)
         elif path == "/api/v1/events":

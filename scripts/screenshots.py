@@ -35,22 +35,36 @@ def main() -> int:
         )
         try:
             paths = options.page or _worth_seeing(browser, options)
-            return _check(browser, options, paths) if options.check else _shoot(browser, options, paths)
+            return (
+                _check(browser, options, paths)
+                if options.check
+                else _shoot(browser, options, paths)
+            )
         finally:
             browser.close()
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--url", default=os.environ.get("PANELBOARD_URL", "http://127.0.0.1:8000"))
     parser.add_argument("--username", default="admin")
-    parser.add_argument("--password", default=os.environ.get("PANELBOARD_ADMIN_PASSWORD"), required="PANELBOARD_ADMIN_PASSWORD" not in os.environ)
+    parser.add_argument(
+        "--password",
+        default=os.environ.get("PANELBOARD_ADMIN_PASSWORD"),
+        required="PANELBOARD_ADMIN_PASSWORD" not in os.environ,
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
-    parser.add_argument("--page", action="append", help="a path; default: the board and the gravest breaker")
+    parser.add_argument(
+        "--page", action="append", help="a path; default: the board and the gravest breaker"
+    )
     parser.add_argument("--width", type=int, action="append", choices=SIZES)
     parser.add_argument("--scheme", action="append", choices=SCHEMES)
     parser.add_argument("--full", action="store_true", help="the whole length of the page")
-    parser.add_argument("--check", action="store_true", help="run axe-core instead of taking pictures")
+    parser.add_argument(
+        "--check", action="store_true", help="run axe-core instead of taking pictures"
+    )
     return parser.parse_args()
 
 
@@ -85,7 +99,9 @@ def _worth_seeing(browser: Browser, options: argparse.Namespace) -> list[str]:
 
 
 def _each(options: argparse.Namespace) -> list[tuple[int, str]]:
-    return [(width, scheme) for width in options.width or SIZES for scheme in options.scheme or SCHEMES]
+    return [
+        (width, scheme) for width in options.width or SIZES for scheme in options.scheme or SCHEMES
+    ]
 
 
 def _shoot(browser: Browser, options: argparse.Namespace, paths: list[str]) -> int:
@@ -93,12 +109,20 @@ def _shoot(browser: Browser, options: argparse.Namespace, paths: list[str]) -> i
     for width, scheme in _each(options):
         page = _signed_in(browser, options, width, scheme)
         said: list[str] = []
-        page.on("console", lambda message, said=said: said.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message, said=said: (
+                said.append(message.text) if message.type == "error" else None
+            ),
+        )
         page.on("pageerror", lambda error, said=said: said.append(str(error)))
         for path in paths:
             _open(page, options.url + path)
             name = path.strip("/").split("/")[0] or "board"
-            file = options.out / f"{name.removesuffix('s') if name == 'breakers' else name}-{width}-{scheme}.png"
+            file = (
+                options.out
+                / f"{name.removesuffix('s') if name == 'breakers' else name}-{width}-{scheme}.png"
+            )
             page.screenshot(path=str(file), full_page=options.full)
             print(file)
         page.context.close()
@@ -131,7 +155,9 @@ def _check(browser: Browser, options: argparse.Namespace, paths: list[str]) -> i
 def _violations(page: Page, where: str) -> int:
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run().then((result) => result.violations)")
-    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    wide = page.evaluate(
+        "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    )
     for violation in found:
         print(f"{where}: {violation['id']} ({violation['impact']}): {violation['help']}")
         for node in violation["nodes"][:4]:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from alerts.access import channels_for
 from alerts.channels import channel_kinds
 from alerts.models import Channel
 from breakers.access import Actor
 from dashboard.pages import words
 from dashboard.pages.forms_of_kinds import form_of
 from dashboard.pages.frame import page, render_page
-from dashboard.pages.limits import within_limits
 
 
 @page
 @require_safe
 def channels_page(request: HttpRequest, actor: Actor) -> HttpResponse:
-    channels = list(
-        within_limits(actor, Channel.objects.filter(deleted_at__isnull=True)).order_by("name", "id")
-    )
+    channels = list(channels_for(actor).order_by("name", "id"))
     return render_page(
         request,
         actor,

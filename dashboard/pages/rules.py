@@ -5,26 +5,20 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from alerts.models import Channel, Rule, Severity
+from alerts.access import channels_for, rules_for
+from alerts.models import Rule, Severity
 from alerts.rules import rule_kinds
 from breakers.access import Actor
 from dashboard.pages import words
 from dashboard.pages.forms_of_kinds import form_of
 from dashboard.pages.frame import page, render_page
-from dashboard.pages.limits import within_limits
 
 
 @page
 @require_safe
 def rules_page(request: HttpRequest, actor: Actor) -> HttpResponse:
-    rules = list(
-        within_limits(actor, Rule.objects.filter(deleted_at__isnull=True))
-        .prefetch_related("channels")
-        .order_by("name", "id")
-    )
-    channels = within_limits(actor, Channel.objects.filter(deleted_at__isnull=True)).order_by(
-        "name", "id"
-    )
+    rules = list(rules_for(actor).prefetch_related("channels").order_by("name", "id"))
+    channels = channels_for(actor).order_by("name", "id")
     return render_page(
         request,
         actor,
