@@ -6,8 +6,10 @@ state that went before. See `sql/commit.sql` for the locks.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from breakers.db import Connection
@@ -128,6 +130,7 @@ async def _lock(
                 whole.add(job.instance_id)
             case Report():
                 pairs.add((job.breaker_id, job.instance_id))
+    whole |= await _boots_that_move(db, batches)
     if whole:
         for breaker, instance in await db.fetch("breakers_of_instances", instances=sorted(whole)):
             locked.pairs_of.setdefault(instance, []).append((breaker, instance))
@@ -137,8 +140,32 @@ async def _lock(
         locked.targets = dict(await db.fetch("lock_breakers", breakers=breakers))
         if len(locked.targets) < len(breakers):
             raise GoneFromRegistry
-        await ledger.load(pairs)
+        await ledger.load(pairs, whole=whole)
     return locked
+
+
+async def _boots_that_move(db: Statements, batches: Iterable[tuple[Batch, list[Row]]]) -> set[int]:
+    """Instances of several boots, one of which turns out to have begun earlier than was known: their
+    ranking may change, and with it the state of each of their breakers."""
+    earliest: dict[tuple[int, str], datetime] = {}
+    for _, rows in batches:
+        for row in rows:
+            if row.event.boot is not None and row.event.type == "state_change":
+                key = row.instance_id, row.event.boot
+                earliest[key] = min(earliest.get(key, row.occurred_at), row.occurred_at)
+    if not earliest:
+        return set()
+    instances = sorted({instance for instance, _ in earliest})
+    known = {
+        (instance, boot): at
+        for instance, boot, at in await db.fetch("load_boots", instances=instances)
+    }
+    lives = Counter(instance for instance, _ in known)
+    return {
+        key[0]
+        for key, at in earliest.items()
+        if key in known and at < known[key] and lives[key[0]] > 1
+    }
 
 
 def _new_targets(rows: Iterable[Row], locked: Locked) -> dict[int, str]:

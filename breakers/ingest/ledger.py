@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,10 @@ from breakers.ingest.statements import Statements
 from breakers.states import Change, Held, Origin, State, derive, transition
 
 
+class RankMoved(Exception):
+    """Another writer changed the boots of an instance between our look and our lock; look again."""
+
+
 class Ledger:
     """`held` is the state of each pair as far as the transaction has got; None: nothing known yet."""
 
@@ -19,6 +24,7 @@ class Ledger:
         self._db = db
         self.held: dict[Pair, Held | None] = {}
         self.boots: dict[tuple[int, str], datetime] = {}
+        self._whole: Set[int] = set()
         self.changed: set[int] = set()
         """Breakers whose summary may differ now."""
         self._moved: dict[Pair, Held] = {}
@@ -29,7 +35,9 @@ class Ledger:
         """Rows for the outbox."""
         return len(self._outbox)
 
-    async def load(self, pairs: set[Pair]) -> None:
+    async def load(self, pairs: set[Pair], *, whole: Set[int]) -> None:
+        """Reads the states of `pairs`, under lock; of the instances in `whole` these are all there are."""
+        self._whole = whole
         instances = sorted({instance for _, instance in pairs})
         breakers = sorted({breaker for breaker, _ in pairs})
         self.held = dict.fromkeys(pairs)
@@ -79,9 +87,7 @@ class Ledger:
         booted = [row for row in rows if row.event.boot is not None]
         if not booted:
             return set()
-        lives: dict[int, int] = {}
-        for instance, _ in self.boots:
-            lives[instance] = lives.get(instance, 0) + 1
+        lives = Counter(instance for instance, _ in self.boots)
         moved = set()
         for instance, boot, first_at, was_known in await self._db.fetch(
             "rank_boots",
@@ -90,7 +96,9 @@ class Ledger:
             times=[row.occurred_at for row in booted],
         ):
             self.boots[instance, boot] = first_at
-            if was_known and lives.get(instance, 0) > 1:
+            if was_known and lives[instance] > 1:
+                if instance not in self._whole:
+                    raise RankMoved
                 moved.add(instance)
         for pair, held in self.held.items():
             if held is not None and held.last.boot is not None:

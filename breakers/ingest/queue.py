@@ -17,6 +17,7 @@ from breakers.db import Pool
 from breakers.errors import FieldError, Overloaded
 from breakers.ingest.commit import Effects, GoneFromRegistry, commit_group
 from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
+from breakers.ingest.ledger import RankMoved
 from breakers.ingest.partitions import Partitions
 from breakers.ingest.registry import Registry
 
@@ -34,6 +35,7 @@ _AGAIN = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.CheckViolation,  # a partition that was dropped under us
     GoneFromRegistry,
+    RankMoved,
 )
 
 

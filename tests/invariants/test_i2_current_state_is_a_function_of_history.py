@@ -29,11 +29,12 @@ STATES = [State.CLOSED, State.OPEN, State.HALF_OPEN]
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[dict[str, object]]:
-    """Events of one breaker in two instances, each with its own id; boots, seqs and times collide freely."""
+    """Events of two breakers in two instances, each with its own id; boots, seqs and times collide freely."""
     size = draw(st.integers(1, 12))
     return [
         {
             "event_id": f"e{number}",
+            "breaker": draw(st.sampled_from(["x", "y"])),
             "instance": draw(st.sampled_from(["i1", "i2"])),
             "to": draw(st.sampled_from(STATES)),
             "boot": draw(st.sampled_from([None, "a", "b"])),
@@ -48,7 +49,6 @@ def happened(service: str, fields: dict[str, object]) -> Happened:
     return Happened(
         environment="i2",
         service=service,
-        breaker="b",
         type="state_change",
         named=True,
         timed=True,
@@ -79,7 +79,7 @@ def split(items: list[dict[str, object]], random: Random) -> list[list[list[dict
     return groups
 
 
-def expected(history: list[dict[str, object]], instance: str) -> Held | None:
+def expected(history: list[dict[str, object]], breaker: str, instance: str) -> Held | None:
     """By the definition: rank all state changes, with boots ranked by their earliest time."""
     mine = [fields for fields in history if fields["instance"] == instance]
     first: dict[object, datetime] = {}
@@ -102,6 +102,7 @@ def expected(history: list[dict[str, object]], instance: str) -> Held | None:
             event_id=str(fields["event_id"]),
         )
         for fields in mine
+        if fields["breaker"] == breaker
     ]
     return derive(sorted(changes, key=lambda change: change.rank, reverse=True))
 
@@ -124,8 +125,10 @@ def test_any_order_repetition_and_splitting_gives_the_same(
 
     row = Service.objects.get(name=service)
     assert Event.objects.filter(service_id=row.pk).count() == len(history)
-    for held in BreakerInstance.objects.filter(breaker__service=row).select_related("instance"):
-        wanted = expected(history, held.instance.name)
+    for held in BreakerInstance.objects.filter(breaker__service=row).select_related(
+        "instance", "breaker"
+    ):
+        wanted = expected(history, held.breaker.name, held.instance.name)
         assert wanted is not None
         assert (held.state, held.since, held.event_id) == (
             wanted.state,
