@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from django.utils import timezone
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from pydantic import Field
 
 from alerts.access import channel_of, channels_for
@@ -99,7 +99,7 @@ def get_channels(request: Authed, limit: Limit = LIMIT_DEFAULT, cursor: str = ""
 
 
 @router.post("", response={201: ChannelWithSecret}, exclude_unset=True)
-def post_channel(request: Authed, body: ChannelIn) -> tuple[int, ChannelWithSecret]:
+def post_channel(request: Authed, body: ChannelIn) -> Status[ChannelWithSecret]:
     """Makes a channel. The answer holds a webhook's secret, this once."""
     require(request.auth, Scope.ADMIN)
     channel, secret = create_channel(
@@ -109,7 +109,7 @@ def post_channel(request: Authed, body: ChannelIn) -> tuple[int, ChannelWithSecr
         enabled=body.enabled,
         by=request.auth,
     )
-    return 201, ChannelWithSecret(**ChannelOut.fields_of(channel), secret=secret)
+    return Status(201, ChannelWithSecret(**ChannelOut.fields_of(channel), secret=secret))
 
 
 @router.get("/{channel_id}", response=ChannelOut)
@@ -136,11 +136,11 @@ def put_channel(request: Authed, channel_id: str, body: ChannelIn) -> ChannelOut
 
 
 @router.delete("/{channel_id}", response={204: None})
-def remove_channel(request: Authed, channel_id: str) -> tuple[int, None]:
+def remove_channel(request: Authed, channel_id: str) -> Status[None]:
     """Deletes a channel; rules forget it, and what waits for it is dead."""
     channel = channel_of(request.auth, Scope.ADMIN, channel_id)
     delete_channel(channel.pk, by=request.auth, now=timezone.now())
-    return 204, None
+    return Status(204, None)
 
 
 @router.post("/{channel_id}/test", response=TestedOut)

@@ -3,12 +3,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.utils import timezone
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from alerts.api.deliveries import DeliveryOut
 from alerts.api.forms import Authed, Limit, Note, Text, plain, statuses_of
 from alerts.incidents import acknowledge_incident, add_note, resolve_incident
-from alerts.models import Incident, IncidentEntry, Severity, Status
+from alerts.models import Incident, IncidentEntry, Severity
+from alerts.models import Status as IncidentStatus
 from alerts.read import (
     incident_to_operate,
     incident_to_see,
@@ -34,7 +35,7 @@ class IncidentOut(Schema):
     id: str
     rule: RuleRef
     severity: Severity
-    status: Status
+    status: IncidentStatus
     target: str | None
     breakers: list[str]
     muted: bool
@@ -89,7 +90,7 @@ def get_incidents(
 ) -> IncidentPage:
     """Incidents, newest first; `status` is a comma list of firing, acknowledged, resolved."""
     require(request.auth, Scope.READ)
-    asked = statuses_of(status, Status.values)
+    asked = statuses_of(status, IncidentStatus.values)
     found, next_ = page(
         with_status(incidents_for(request.auth), asked),
         order=[("started_at", datetime), ("id", int)],
@@ -132,11 +133,11 @@ def post_resolve(request: Authed, incident_id: str, body: ActIn | None = None) -
 
 
 @router.post("/{incident_id}/notes", response={201: EntryOut})
-def post_note(request: Authed, incident_id: str, body: NoteIn) -> tuple[int, EntryOut]:
+def post_note(request: Authed, incident_id: str, body: NoteIn) -> Status[EntryOut]:
     """Adds a note to the timeline."""
     incident = incident_to_operate(request.auth, incident_id)
     entry = add_note(incident.pk, by=request.auth, text=body.text, now=timezone.now())
-    return 201, _entry(entry)
+    return Status(201, _entry(entry))
 
 
 def _out(incident: Incident, actor: Actor) -> IncidentOut:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from django.utils import timezone
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from pydantic import AfterValidator, Field
 
 from alerts.access import rule_of, rules_for
@@ -130,11 +130,11 @@ def get_rules(request: Authed, limit: Limit = LIMIT_DEFAULT, cursor: str = "") -
 
 
 @router.post("", response={201: RuleOut})
-def post_rule(request: Authed, body: RuleIn) -> tuple[int, RuleOut]:
+def post_rule(request: Authed, body: RuleIn) -> Status[RuleOut]:
     """Makes a rule; where enabled, it also judges at once what is open already."""
     require(request.auth, Scope.ADMIN)
     rule = create_rule(body.wish(request.auth), by=request.auth, now=timezone.now())
-    return 201, RuleOut.of(rule)
+    return Status(201, RuleOut.of(rule))
 
 
 @router.get("/{rule_id}", response=RuleOut)
@@ -153,8 +153,8 @@ def put_rule(request: Authed, rule_id: str, body: RuleIn) -> RuleOut:
 
 
 @router.delete("/{rule_id}", response={204: None})
-def remove_rule(request: Authed, rule_id: str) -> tuple[int, None]:
+def remove_rule(request: Authed, rule_id: str) -> Status[None]:
     """Deletes a rule and resolves its incidents."""
     rule = rule_of(request.auth, Scope.ADMIN, rule_id)
     delete_rule(rule.pk, by=request.auth, now=timezone.now())
-    return 204, None
+    return Status(204, None)

@@ -95,7 +95,8 @@ def test_the_id_and_the_body_are_the_same_at_each_attempt(channel: Channel):
     finish(first, DOWN, took_ms=1, now=later(0), luck=0.5)
     (second,) = due(later(3))
 
-    assert first.parcel and second.parcel
+    assert first.parcel
+    assert second.parcel
     assert (first.parcel.id, first.parcel.body) == (second.parcel.id, second.parcel.body)
     assert json.loads(first.parcel.body)["data"]["breakers"][0]["state"] == "open"
 
@@ -158,7 +159,8 @@ def test_a_claim_is_nobody_elses_until_its_lease_is_over(channel: Channel):
     assert statuses() == [("incident.firing", "pending")]  # the late one writes nothing
     finish(second, OK, took_ms=1, now=later(61), luck=0.5)
     assert statuses() == [("incident.firing", "sent")]
-    assert first.parcel and second.parcel
+    assert first.parcel
+    assert second.parcel
     assert first.parcel.id == second.parcel.id
 
 
@@ -317,7 +319,8 @@ def test_through_a_real_receiver_retry_after_is_respected(httpserver: HTTPServer
     opened(make_channel(kind="webhook", config={"url": httpserver.url_for("/hook")}))
 
     (claimed,) = due(later(0))
-    assert claimed.kind and claimed.parcel
+    assert claimed.kind
+    assert claimed.parcel
     outcome = claimed.kind.send(claimed.parcel)
     finish(claimed, outcome, took_ms=1, now=later(0), luck=0.5)
 

@@ -76,12 +76,12 @@ class Server:
     def __init__(self, rcpt: str = "250 OK", data: str = "250 OK") -> None:
         self.rcpt, self.data, self.received = rcpt, data, list[EmailMessage]()
 
-    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+    async def handle_RCPT(self, server, session, envelope, address, options):
         if self.rcpt.startswith("250"):
             envelope.rcpt_tos.append(address)
         return self.rcpt
 
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+    async def handle_DATA(self, server, session, envelope):
         self.received.append(envelope.content)
         return self.data
 
