@@ -14,6 +14,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.renderers import BaseRenderer
 from ninja.utils import check_csrf
 
+from alerts.api import router as alerts_router
 from breakers.access import Actor, actor_of_key, actor_of_person
 from breakers.api import router as breakers_router
 from breakers.errors import CallError, Forbidden, Invalid, Overloaded, Unauthenticated
@@ -140,3 +141,4 @@ def _database_away(request: HttpRequest, error: OperationalError) -> HttpRespons
 
 
 api.add_router("", breakers_router)
+api.add_router("", alerts_router)
