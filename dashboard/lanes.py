@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from celery import Task
 
-LANES = {"evaluate": 3, "deliver": 8}
+LANES = {"evaluate": 3, "deliver": 2}
 """Queue → tasks of it at once in one worker."""
 STUCK_S = 600.0
 """Threads cannot be stopped from outside: a worker with a task older than this is ended whole."""
