@@ -88,7 +88,10 @@ def sentence(summary: Summary) -> list[words.Part]:
     if override is not None:
         by = f" by {override.by}: {words.instance_words(summary)}."
         wish = words.Part(words.state_title(override.mode), state=override.mode)
-        return [wish, words.Part(by + _meaning(override.mode, target))]
+        everywhere = override.pending == 0 and override.applied > 0
+        meaning = _meaning(override.mode, target)
+        where = meaning if everywhere else f" Where it is applied, c{meaning[2:]}"
+        return [wish, words.Part(by + where)]
     if summary.state == "unknown":
         said = (
             "no instance is left to say how it stands."

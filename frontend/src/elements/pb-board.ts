@@ -207,13 +207,18 @@ export class PbBoard extends LitElement {
     return target instanceof Element && target.closest(".rows, .wall") !== null;
   }
 
+  /** On the way to the "3 new" above a list it does not move yet. */
+  #beside(target: EventTarget | null): boolean {
+    return target instanceof Element && target.closest(".look, .well") !== null;
+  }
+
   #pointed = (event: Event): void => {
     if (event instanceof PointerEvent && event.pointerType !== "mouse") return;
     this.#lastMove = performance.now();
     if (this.#inLists(event.target)) {
       if (this.#heldAt === null) this.#heldAt = this.#shown;
       this.#watchForgotten();
-    } else if (!this.#inLists(document.activeElement)) this.#release();
+    } else if (!this.#beside(event.target) && !this.#inLists(document.activeElement)) this.#release();
   };
 
   #moved = (): void => {
@@ -221,7 +226,7 @@ export class PbBoard extends LitElement {
   };
 
   #left = (event: Event): void => {
-    const stays = event instanceof FocusEvent ? this.#inLists(event.relatedTarget) || this.matches(":hover") : this.#inLists(document.activeElement);
+    const stays = event instanceof FocusEvent ? this.#beside(event.relatedTarget) || this.matches(":hover") : this.#inLists(document.activeElement);
     if (!stays) this.#release();
   };
 

@@ -59,7 +59,9 @@ export class PbHand extends HTMLElement {
     const calls = Number(this.dataset["calls"] || "NaN");
     const about = Number.isNaN(calls) || calls === 0 ? "all calls" : `about ${perSecond(calls)} calls/s`;
     const deaf = Number(this.dataset["deaf"] ?? "0");
-    const unheard = deaf === 0 ? "" : ` ${deaf} of them ${deaf === 1 ? "is" : "are"} known by events alone and will not hear of it.`;
+    const all = deaf === Number(this.dataset["instances"] ?? "0");
+    const who = all ? "None of them hears of it: they are" : deaf === 1 ? "One of them does not hear of it: it is" : `${deaf} of them do not hear of it: they are`;
+    const unheard = deaf === 0 ? "" : ` ${who} known by events alone.`;
     const after = unheard + (this.dataset["mode"] ? " Replaces the override that stands." : "");
     switch (act) {
       case "forced_open":
