@@ -215,6 +215,7 @@ def _note_on_channel(channel: Channel, outcome: Outcome, now: datetime) -> None:
         disable_channel(channel, why="Every attempt failed for 5 days.", now=now)
 
 
+@transaction.atomic
 def bury(now: datetime) -> int:
     """What waits for a channel that is switched off is dead, where an operator sees it; gives how many."""
     rows = Delivery.objects.filter(

@@ -1,0 +1,132 @@
+"""Sending in threads: bounded, and fair to channels that work."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from alerts import outbound
+from alerts.couriers import Couriers
+from alerts.evaluate import evaluate_pending
+from alerts.models import Delivery
+from tests.support.eventually import eventually
+from tests.support.make import happens, make_breaker, make_channel, make_rule
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """Accepts and never answers."""
+    server = socket.create_server(("127.0.0.1", 0), backlog=200)
+    held: list[socket.socket] = []
+
+    def serve() -> None:
+        try:
+            while True:
+                held.append(server.accept()[0])
+        except OSError:
+            return
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+    server.close()
+    for peer in held:
+        peer.close()
+
+
+def test_ten_dead_channels_never_delay_a_live_one(
+    black_hole: str, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(outbound.post, "__kwdefaults__", {"total_s": 3.0})
+    httpserver.expect_request("/hook").respond_with_data("", status=200)
+    live = make_channel(kind="webhook", config={"url": httpserver.url_for("/hook")})
+    dead = [make_channel(kind="webhook", config={"url": black_hole}) for _ in range(10)]
+    make_rule(channels=[*dead, live])
+    for number in range(20):
+        happens(make_breaker(target=f"target-{number}"), "open")
+    evaluate_pending()
+    couriers = Couriers()
+
+    began = time.monotonic()
+    runner = threading.Thread(target=couriers.run, kwargs={"budget_s": 2.5})
+    runner.start()
+    eventually(lambda: len(httpserver.log) == 20, within=2.5)
+    took = time.monotonic() - began
+    runner.join()
+
+    assert took < 2.5
+    assert Delivery.objects.filter(channel=live, status="sent").count() == 20
+
+
+def test_a_run_while_another_runs_returns_at_once_and_is_heard(httpserver: HTTPServer):
+    entered, leave = threading.Event(), threading.Event()
+
+    def answer(request: Request) -> Response:
+        entered.set()
+        leave.wait(5)
+        return Response("", 200)
+
+    httpserver.expect_request("/hook").respond_with_handler(answer)
+    make_rule(channels=[make_channel(kind="webhook", config={"url": httpserver.url_for("/hook")})])
+    happens(make_breaker(target="a"), "open")
+    evaluate_pending()
+    couriers = Couriers()
+
+    runner = threading.Thread(target=couriers.run)
+    runner.start()
+    assert entered.wait(5)
+    happens(make_breaker(target="b"), "open")
+    evaluate_pending()
+    began = time.monotonic()
+    assert couriers.run() == 0
+    assert time.monotonic() - began < 0.5
+    leave.set()
+    runner.join(10)
+
+    assert Delivery.objects.filter(status="sent").count() == 2
+
+
+def test_one_channel_has_few_attempts_at_once(httpserver: HTTPServer):
+    lock, most, now = threading.Lock(), 0, 0
+
+    def answer(request: Request) -> Response:
+        nonlocal most, now
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.05)
+        with lock:
+            now -= 1
+        return Response("", 200)
+
+    httpserver.expect_request("/hook").respond_with_handler(answer)
+    make_rule(channels=[make_channel(kind="webhook", config={"url": httpserver.url_for("/hook")})])
+    for number in range(10):
+        happens(make_breaker(target=f"t{number}"), "open")
+    evaluate_pending()
+
+    assert Couriers().run() == 10
+    assert most <= 4
+
+
+def test_an_attempt_cut_off_by_the_end_of_a_run_is_written_by_the_next(
+    black_hole: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(outbound.post, "__kwdefaults__", {"total_s": 0.8})
+    make_rule(channels=[make_channel(kind="webhook", config={"url": black_hole})])
+    happens(make_breaker(), "open")
+    evaluate_pending()
+    couriers = Couriers()
+
+    assert couriers.run(budget_s=0.2) == 0
+    assert eventually(lambda: couriers.run(budget_s=0.2), within=3) == 1
+    delivery = Delivery.objects.get()
+    assert (delivery.status, delivery.attempts) == ("pending", 1)
+    assert "No answer" in delivery.detail
