@@ -37,6 +37,17 @@ class Counts(NamedTuple):
     not_permitted: int
 
 
+class Why(NamedTuple):
+    """Why a library changed its state: the protocol's cause, a machine's word, a person's sentence."""
+
+    cause: str
+    reason: Optional[str] = None
+    detail: Optional[str] = None
+
+
+BY_SERVICE = Why("manual", "by_service", "moved by the service itself")
+
+
 class Adapter(Protocol):
     """What a library's module in `watch/` gives for one breaker."""
 
@@ -111,7 +122,7 @@ class Watched:
 
     # Called in guarded calls.
 
-    def moved(self, to: str, cause: str) -> None:
+    def moved(self, to: str, why: Why) -> None:
         """The library went to another state by itself, or by the hand of the service."""
         try:
             with self._lock:
@@ -120,12 +131,12 @@ class Watched:
                 before = self.state
                 self._natural = to
                 command = self._order_running
-                self._tell(
-                    before,
-                    cause="manual" if command else cause,
-                    reason="command" if command else None,
-                    detail=command,
-                )
+                if command:
+                    why = Why("manual", "command", command)
+                # What was counted up to here tells why; the next sample counts it again.
+                counts = self.adapter.counts() if to == OPEN else None
+                metrics = self._counted(counts, time.monotonic()) if counts else None
+                self._tell(before, *why, metrics=metrics)
         except Exception:  # telemetry never harms the call it is about (I9)
             self.faults += 1
 
@@ -215,25 +226,29 @@ class Watched:
     def sample(self, now: float) -> bool:
         """Tells what was counted since the last time; an idle breaker is told once as idle."""
         counts = self.adapter.counts()
-        calls, failed, refused = (new - old for new, old in zip(counts, self._told))  # noqa: B905
-        window = now - self._told_at
-        idle = calls == 0 and refused == 0
+        metrics = self._counted(counts, now)
+        idle = metrics["calls"] == 0 and metrics["not_permitted"] == 0
         self._told, self._told_at = counts, now
         if idle and self._told_zero:
             return False
         self._told_zero = idle
+        with self._lock:
+            self._say("snapshot", natural=self._natural, metrics=metrics)
+        return True
+
+    def _counted(self, counts: Counts, now: float) -> Dict[str, Any]:
+        """What was counted since the last sample, over the seconds since then."""
+        calls, failed, refused = (new - old for new, old in zip(counts, self._told))  # noqa: B905
         metrics: Dict[str, Any] = {
             "calls": calls,
             "failed": failed,
             "not_permitted": refused,
-            "window": round(window, 3),
+            "window": round(max(now - self._told_at, 0.001), 3),
         }
         if calls > 0:
             # A call that began in one window may fail in the next.
             metrics["failure_rate"] = round(min(100.0, 100.0 * failed / calls), 2)
-        with self._lock:
-            self._say("snapshot", natural=self._natural, metrics=metrics)
-        return True
+        return metrics
 
     def note(self, *, reason: str, detail: str) -> None:
         with self._lock:
@@ -288,10 +303,10 @@ class Watched:
     def _tell(
         self,
         before: str,
-        *,
         cause: str,
         reason: Optional[str] = None,
         detail: Optional[str] = None,
+        metrics: Optional[Dict[str, Any]] = None,
     ) -> None:
         to = self.state
         at = self._say(
@@ -302,6 +317,7 @@ class Watched:
             cause=cause,
             reason=reason,
             detail=detail,
+            metrics=metrics,
         )
         if to != before:
             self._since = at

@@ -87,6 +87,18 @@ def test_a_trip_is_told_as_automatic_with_its_target_and_library(watched: Watche
     assert event["natural_state"] == "open"
 
 
+def test_a_trip_says_why_and_what_was_counted_up_to_it(watched: Watched) -> None:
+    watched.breaker.call(fine)
+
+    watched.trip_by_failures()
+
+    event = watched.server.event(to="open")
+    assert event["reason"] == "failures"
+    assert event["detail"] == "3 failures in a row, 3 allowed"
+    assert (event["metrics"]["calls"], event["metrics"]["failed"]) == (4, 3)
+    assert event["metrics"]["failure_rate"] == 75.0
+
+
 def test_a_recovery_is_told_step_by_step_as_automatic(
     watch: Callable[[pybreaker.CircuitBreaker], Watched],
 ) -> None:

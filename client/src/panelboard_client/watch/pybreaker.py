@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Optional
 
 import pybreaker
 
-from panelboard_client.watched import Counts, Force, Watched
+from panelboard_client.watched import BY_SERVICE, Counts, Force, Watched, Why
 from panelboard_client.wire import CLOSED, FORCED_OPEN, HALF_OPEN, OPEN
 
 STATES = {
@@ -66,9 +66,9 @@ class PybreakerAdapter:
         with self._lock:
             self._shadow("call", self._make_call())
             self._shadow("call_async", self._call_async)
-            self._shadow("open", self._moving_by(self._breaker.open, self._cause_of_open))
-            self._shadow("half_open", self._moving_by(self._breaker.half_open, self._cause_of_half))
-            self._shadow("close", self._moving_by(self._breaker.close, self._cause_of_close))
+            self._shadow("open", self._moving_by(self._breaker.open, self._why_open))
+            self._shadow("half_open", self._moving_by(self._breaker.half_open, self._why_half))
+            self._shadow("close", self._moving_by(self._breaker.close, self._why_closed))
             self._shadow("_inc_counter", self._counting_failures(self._breaker._inc_counter))
             self._mind_open_state()
             if type(self._breaker._state_storage) is not pybreaker.CircuitMemoryStorage:
@@ -222,39 +222,46 @@ class PybreakerAdapter:
 
         return inc_counter
 
-    def _moving_by(
-        self, plain: Callable[[], Any], cause_of: Callable[[], str]
-    ) -> Callable[[], Any]:
+    def _moving_by(self, plain: Callable[[], Any], why_so: Callable[[], Why]) -> Callable[[], Any]:
         """The library's own move, told once it is made."""
 
         def move() -> Any:
             with self._lock:
-                cause = cause_of()
+                why = why_so()
                 self._moving = True
                 try:
                     return plain()
                 finally:
                     self._moving = False
                     self._mind_open_state()
-                    self._watched.moved(self._cached(), cause)
+                    self._watched.moved(self._cached(), why)
 
         return move
 
     # pybreaker does not say who moved it. By its own numbers: it opens itself when the
     # failures are full or a trial failed, half-opens when its time is up, closes after trials.
 
-    def _cause_of_open(self) -> str:
-        state = self._breaker._state.name
-        full = self._breaker.fail_counter >= self._breaker.fail_max
-        trial = state == pybreaker.STATE_HALF_OPEN
-        return "automatic" if trial or (full and state == pybreaker.STATE_CLOSED) else "manual"
+    def _why_open(self) -> Why:
+        breaker = self._breaker
+        state, failures, most = breaker._state.name, breaker.fail_counter, breaker.fail_max
+        if state == pybreaker.STATE_HALF_OPEN:
+            return Why("automatic", "trial_failed", "a trial call failed")
+        if state == pybreaker.STATE_CLOSED and failures >= most:
+            return Why("automatic", "failures", f"{failures} failures in a row, {most} allowed")
+        return BY_SERVICE
 
-    def _cause_of_half(self) -> str:
-        return "automatic" if _time_is_up(self._breaker) else "manual"
+    def _why_half(self) -> Why:
+        if not _time_is_up(self._breaker):
+            return BY_SERVICE
+        waited = f"{self._breaker.reset_timeout:g} s have passed: trial calls go through"
+        return Why("automatic", "wait_over", waited)
 
-    def _cause_of_close(self) -> str:
-        trial = self._breaker._state.name == pybreaker.STATE_HALF_OPEN
-        return "automatic" if trial else "manual"
+    def _why_closed(self) -> Why:
+        if self._breaker._state.name != pybreaker.STATE_HALF_OPEN:
+            return BY_SERVICE
+        needed = self._breaker.success_threshold
+        calls = "the trial call" if needed == 1 else f"{needed} trial calls"
+        return Why("automatic", "trials_succeeded", f"{calls} succeeded")
 
     def _mind_open_state(self) -> None:
         """Counts what an open breaker refuses, on its state object alone: closed costs nothing."""
@@ -287,7 +294,7 @@ class PybreakerAdapter:
     def _noticed(self, state: Any) -> None:
         """A shared storage was moved by another process, and the library has just seen it."""
         if not self._moving:
-            self._watched.moved(STATES.get(state.name, CLOSED), "shared")
+            self._watched.moved(STATES.get(state.name, CLOSED), Why("shared"))
 
     def _cached(self) -> str:
         """The state of the object in use: no look into a storage that may be far away."""
