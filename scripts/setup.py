@@ -133,7 +133,8 @@ def npm(*arguments: str) -> None:
 
 def env_for(program: Path) -> dict[str, str]:
     """npm's scripts look for `node` on PATH."""
-    return {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    path = f"{program.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "npm_config_update_notifier": "false"}
 
 
 def node_and_npm() -> tuple[Path, Path]:

