@@ -225,10 +225,11 @@ class Watched:
 
     def sample(self, now: float) -> bool:
         """Tells what was counted since the last time; an idle breaker is told once as idle."""
-        counts = self.adapter.counts()
-        metrics = self._counted(counts, now)
+        with self._lock:  # a breaker that opens just now reads the counters too
+            counts = self.adapter.counts()
+            metrics = self._counted(counts, now)
+            self._told, self._told_at = counts, now
         idle = metrics["calls"] == 0 and metrics["not_permitted"] == 0
-        self._told, self._told_at = counts, now
         if idle and self._told_zero:
             return False
         self._told_zero = idle
