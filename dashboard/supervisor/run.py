@@ -259,10 +259,12 @@ async def run(options: Options, config: Config, output: Output) -> int:
     loop = asyncio.get_running_loop()
     for wish in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(wish, wish_to_stop)
-    problem = await _serve(system, stop)
-    if not problem:
-        output.plain("Panelboard is stopping.")
-    await system.stop()
+    try:
+        problem = await _serve(system, stop)
+        if not problem:
+            output.plain("Panelboard is stopping.")
+    finally:
+        await system.stop()
     if problem:
         output.plain(f"Panelboard cannot {'go on' if system.is_ready else 'start'}. {problem}")
     return 1 if problem else 0
@@ -297,7 +299,7 @@ def _why(task: asyncio.Task[Any]) -> str | None:
     error = None if task.cancelled() else task.exception()
     if error is None:
         return None
-    if isinstance(error, UpError | GaveUp):
+    if isinstance(error, UpError | GaveUp | OSError):
         return str(error)
     raise error
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.migrations.loader import MigrationLoader
 
 from breakers.first_run import WeakBootstrapKey, ensure_admin, ensure_bootstrap_key
@@ -31,6 +31,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, report_fd: int | None, **options: Any) -> None:
         program = connection.settings_dict["USER"]
         connection.settings_dict.update(database(settings.DATABASE_OWNER_URL))
+        try:
+            connection.ensure_connection()
+        except OperationalError as problem:
+            raise CommandError(f"PostgreSQL does not let us in: {problem}") from None
         refuse_a_newer_schema()
         call_command("migrate", verbosity=0, interactive=False)
         if program and program != connection.settings_dict["USER"]:

@@ -22,7 +22,8 @@ class Command(BaseCommand):
         warnings.filterwarnings("ignore", category=SecurityWarning)
         app.start(
             [
-                "--quiet", "--skip-checks",
+                "--quiet",
+                "--skip-checks",
                 "worker",
                 "--pool=threads",
                 f"--concurrency={sum(LANES.values())}",

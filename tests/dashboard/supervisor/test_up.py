@@ -14,11 +14,14 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
+from django.conf import settings
 from django.core.management.base import CommandError
 from django.db.migrations.recorder import MigrationRecorder
 
 from dashboard.management.commands.prepare import refuse_a_newer_schema
+from dashboard.supervisor.ports import loopback_port
 from dashboard.supervisor.process import is_alive
+from tests.support import servers
 from tests.support import stack as stacks
 from tests.support.eventually import eventually
 from tests.support.stack import Stack, ready_url
@@ -219,12 +222,33 @@ def test_a_killed_up_leaves_no_process_and_the_next_one_keeps_the_data(
         assert connection.execute("SELECT name FROM environment").fetchall() == [("kept",)]
 
 
-def test_several_web_processes_share_one_address(make_stack: MakeStack) -> None:
-    running = make_stack("--port", "0", "--workers", "2")
+def test_servers_that_urls_name_are_used_and_several_web_processes_share_one_address(
+    make_stack: MakeStack, tmp_path: Path
+) -> None:
+    with psycopg.connect(servers.superuser_url("postgres"), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS elsewhere WITH (FORCE)")
+        connection.execute("CREATE DATABASE elsewhere OWNER panelboard_owner")
+    urls = {
+        name: servers.on_database(os.environ[name], "elsewhere")
+        for name in ("DATABASE_URL", "DATABASE_OWNER_URL")
+    }
 
-    assert {"web.1", "web.2"} <= set(running.run["parts"])
+    running = make_stack("--port", "0", "--workers", "2", REDIS_URL=settings.REDIS_URL, **urls)
+
+    assert set(running.run["parts"]) == {"web.1", "web.2", "worker", "beat"}
+    assert {entry.name for entry in running.data_dir.iterdir()}.isdisjoint({"postgresql", "redis"})
     killed = running.kill("web.1")
     assert eventually(lambda: running.restarted("web.1", killed), within=30)
+
+
+def test_a_database_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    nowhere = f"postgresql://panelboard:wrong@127.0.0.1:{loopback_port()}/panelboard"
+
+    alone = stacks.start(tmp_path / "data", DATABASE_URL=nowhere)
+
+    assert alone.ended() == 1
+    assert "PostgreSQL does not let us in" in alone.output
+    assert "Traceback" not in alone.output
 
 
 def test_the_state_of_the_parts_is_told_beside_the_system(live_stack: Stack) -> None:

@@ -1,0 +1,304 @@
+"""Every page: who sees it, what it says when there is nothing, and that its policy can stay strict."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from http import HTTPStatus
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from breakers.desired.override import OverrideWish, override_breaker
+from breakers.models import ApiKey, AuditEntry, Environment, Person, Role
+from breakers.states import Mode
+from tests.support.make import make_actor, make_breaker, make_channel, make_rule
+
+pytestmark = pytest.mark.django_db
+
+FOR_ALL = (
+    "/",
+    "/incidents/",
+    "/rules/",
+    "/channels/",
+    "/deliveries/",
+    "/overrides/",
+    "/instances/",
+    "/connect/",
+)
+FOR_OPERATORS = ("/audit/",)
+FOR_ADMINS = ("/keys/", "/people/")
+PASSWORD = "long enough to sign in"
+
+
+def signed_in(role: Role, *environments: str) -> Client:
+    person = Person.objects.create_person(username=f"a {role}", password=PASSWORD, role=role)
+    for name in environments:
+        person.environments.add(Environment.objects.get_or_create(name=name)[0])
+    client = Client()
+    assert client.login(username=person.username, password=PASSWORD)
+    return client
+
+
+@pytest.fixture
+def admin() -> Iterator[Client]:
+    return signed_in(Role.ADMIN)
+
+
+def text_of(client: Client, path: str, status: int = 200) -> str:
+    answer = client.get(path)
+    assert answer.status_code == status, path
+    return answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "path", [*FOR_ALL, *FOR_OPERATORS, *FOR_ADMINS, "/breakers/1/", "/incidents/1/"]
+)
+def test_nobody_sees_a_page_without_signing_in(path: str) -> None:
+    answer = Client().get(path)
+
+    assert answer.status_code == HTTPStatus.FOUND
+    assert answer["Location"] == f"/login/?next={path}"
+
+
+@pytest.mark.parametrize("path", [*FOR_ALL, *FOR_OPERATORS, *FOR_ADMINS])
+def test_every_page_has_a_headline_and_says_what_to_do_when_empty(admin: Client, path: str) -> None:
+    page = text_of(admin, path)
+
+    assert re.search(r'<h1 class="headline"[^>]*>\S', page)
+    assert re.search(r'aria-current="page"', page)
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed", "refused"),
+    [
+        (Role.VIEWER, FOR_ALL, (*FOR_OPERATORS, *FOR_ADMINS)),
+        (Role.OPERATOR, (*FOR_ALL, *FOR_OPERATORS), FOR_ADMINS),
+        (Role.ADMIN, (*FOR_ALL, *FOR_OPERATORS, *FOR_ADMINS), ()),
+    ],
+)
+def test_a_role_sees_its_pages_and_no_link_to_others(
+    role: Role, allowed: tuple[str, ...], refused: tuple[str, ...]
+) -> None:
+    client = signed_in(role)
+
+    board = text_of(client, "/")
+    for path in allowed:
+        text_of(client, path)
+        assert f'href="{path}"' in board
+    for path in refused:
+        text_of(client, path, HTTPStatus.FORBIDDEN)
+        assert f'href="{path}"' not in board
+
+
+def test_no_page_has_script_or_style_inline(admin: Client) -> None:
+    breaker = make_breaker(state="open")
+    make_rule(channels=[make_channel()])
+
+    for path in (*FOR_ALL, *FOR_OPERATORS, *FOR_ADMINS, f"/breakers/{breaker.pk}/", "/login/"):
+        page = text_of(admin if path != "/login/" else Client(), path)
+        assert not re.search(r"<script(?![^>]*\bsrc=)(?![^>]*application/json)", page), path
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"", page), path
+
+
+def test_the_board_shows_each_breaker_once_with_its_state(admin: Client) -> None:
+    shown = {
+        str(make_breaker(state=state).pk): state
+        for state in ("open", "closed", "half_open", "forced_open")
+    }
+
+    page = text_of(admin, "/")
+
+    assert dict(re.findall(r'data-breaker="(\d+)" data-state="(\w+)"', page)) == shown
+    assert len(re.findall(r'data-breaker="', page)) == len(shown)
+    headline = re.search(r'<h1 class="headline".*?</h1>', page, re.S)
+    assert headline
+    said = re.sub(r"<[^>]+>", "", headline.group())
+    assert said == "1 open: orders → catalog. 1 forced open, 1 probing."
+
+
+def test_the_board_filters_by_its_address_before_any_script_runs(admin: Client) -> None:
+    opened = make_breaker(state="open", service="orders")
+    make_breaker(state="closed", service="feed")
+
+    for query in ("?state=open", "?q=orders", "?q=OPEN"):
+        page = text_of(admin, "/" + query)
+        assert re.findall(r'data-breaker="(\d+)"', page) == [str(opened.pk)], query
+    assert "No breaker matches" in text_of(admin, "/?q=nothing+like+this")
+
+
+def test_names_are_text_whatever_they_hold(admin: Client) -> None:
+    breaker = make_breaker("<script>\"&'", service="a</script><b>", target="</title>")
+
+    for path in ("/", f"/breakers/{breaker.pk}/", "/instances/"):
+        page = text_of(admin, path)
+        assert "<b>" not in page.replace("<b>", "", page.count("<b>") - page.count("a</script><b>"))
+        assert "</title>" not in page.split("</title>", 1)[1]
+
+
+def test_a_limited_person_sees_only_what_lies_within(admin: Client) -> None:
+    inside = make_breaker(environment="staging")
+    outside = make_breaker(environment="prod")
+    client = signed_in(Role.OPERATOR, "staging")
+
+    assert re.findall(r'data-breaker="(\d+)"', text_of(client, "/")) == [str(inside.pk)]
+    text_of(client, f"/breakers/{outside.pk}/", HTTPStatus.NOT_FOUND)
+
+
+@pytest.mark.parametrize("odd", ["0", "999999", "-1", "x", "1" * 40, "٣", "%00", "1.0", " 1"])
+def test_an_odd_id_is_a_page_that_says_so(admin: Client, odd: str) -> None:
+    assert "Nothing is here" in text_of(admin, f"/breakers/{odd}/", HTTPStatus.NOT_FOUND)
+    assert "Nothing is here" in text_of(admin, f"/incidents/{odd}/", HTTPStatus.NOT_FOUND)
+
+
+def test_the_breaker_page_offers_a_hand_to_operators_alone() -> None:
+    breaker = make_breaker(state="open", instances=("a", "b", "c"))
+    path = f"/breakers/{breaker.pk}/"
+
+    operator, viewer = (
+        text_of(signed_in(Role.OPERATOR), path),
+        text_of(signed_in(Role.VIEWER), path),
+    )
+
+    assert "Force open on 3 instances" in operator
+    assert "<pb-hand" not in viewer
+    assert "signed in as a viewer" in viewer
+
+
+def test_an_override_says_who_why_and_how_far_it_got(admin: Client) -> None:
+    breaker = make_breaker(instances=("a", "b"))
+    override_breaker(
+        breaker,
+        wish=OverrideWish(
+            mode=Mode.FORCED_OPEN,
+            reason="provider is bouncing",
+            expires_at=timezone.now() + timedelta(minutes=10),
+            instances=None,
+            excepted=[],
+        ),
+        by=make_actor(name="ana"),
+        now=timezone.now(),
+    )
+
+    for path in ("/", f"/breakers/{breaker.pk}/", "/overrides/"):
+        page = text_of(admin, path)
+        assert "provider is bouncing" in page, path
+        assert "ana" in page, path
+        assert "0 of 2 applied" in page, path
+        assert "9:59" in page or "10:00" in page, path
+    assert "provider is bouncing" in text_of(admin, "/audit/")
+
+
+def test_a_key_is_shown_once(admin: Client) -> None:
+    answer = admin.post("/connect/")
+
+    [shown] = set(re.findall(r"pb_[\w-]{20,}", answer.content.decode()))
+    key = ApiKey.objects.get(created_by__username="a admin")
+    assert shown.startswith(key.hint)
+    assert set(key.scopes) == {"ingest", "agent"}
+    assert shown not in text_of(admin, "/keys/")
+    assert AuditEntry.objects.filter(action="key.create", subject=key.name).exists()
+
+
+def test_a_wrong_key_is_explained_beside_the_field(admin: Client) -> None:
+    answer = admin.post("/keys/", {"name": "", "scopes": ["ingest"]})
+
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "printable characters" in answer.content.decode()
+    assert not ApiKey.objects.filter(name="").exists()
+
+
+def test_a_revoked_key_is_revoked_once(admin: Client) -> None:
+    admin.post("/keys/", {"name": "orders", "scopes": ["ingest"]})
+    key = ApiKey.objects.get(name="orders")
+
+    assert admin.post("/keys/", {"revoke": key.pk}).status_code == HTTPStatus.FOUND
+    key.refresh_from_db()
+    assert key.revoked_at is not None
+    assert admin.post("/keys/", {"revoke": key.pk}).status_code == HTTPStatus.NOT_FOUND
+
+
+def test_only_admins_make_keys_and_people() -> None:
+    operator = signed_in(Role.OPERATOR)
+
+    for path in ("/keys/", "/connect/", "/people/"):
+        assert (
+            operator.post(path, {"name": "x", "username": "x"}).status_code == HTTPStatus.FORBIDDEN
+        )
+    assert not ApiKey.objects.filter(name="x").exists()
+
+
+def test_a_person_is_made_changed_and_locked_out(admin: Client) -> None:
+    admin.post("/people/", {"username": "eve", "password": PASSWORD, "role": "viewer"})
+    eve = Person.objects.get(username="eve")
+
+    admin.post("/people/", {"person": eve.pk, "role": "operator"})
+    admin.post("/people/", {"person": eve.pk, "active": "no"})
+
+    eve.refresh_from_db()
+    assert (eve.role, eve.is_active) == (Role.OPERATOR, False)
+    assert not Client().login(username="eve", password=PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"username": "", "password": PASSWORD, "role": "viewer"}, "1 to 150"),
+        ({"username": "a admin", "password": PASSWORD, "role": "viewer"}, "has this name"),
+        ({"username": "eve", "password": "short", "role": "viewer"}, "too short"),
+        ({"username": "eve", "password": PASSWORD, "role": "king"}, "One of"),
+        ({"username": "a\0b", "password": PASSWORD, "role": "viewer"}, "1 to 150"),
+    ],
+)
+def test_a_wrong_person_is_explained_beside_the_field(
+    admin: Client, said: dict[str, str], why: str
+) -> None:
+    answer = admin.post("/people/", said)
+
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert why in answer.content.decode()
+
+
+def test_nobody_changes_their_own_role(admin: Client) -> None:
+    me = Person.objects.get(username="a admin")
+
+    assert (
+        admin.post("/people/", {"person": me.pk, "role": "viewer"}).status_code
+        == HTTPStatus.NOT_FOUND
+    )
+
+
+def test_sign_in_goes_on_to_where_one_wanted_and_nowhere_else() -> None:
+    signed_in(Role.VIEWER)
+    said = {"username": "a viewer", "password": PASSWORD}
+
+    assert Client().post("/login/", said | {"next": "/rules/"})["Location"] == "/rules/"
+    assert Client().post("/login/", said | {"next": "https://evil.example/"})["Location"] == "/"
+    wrong = Client().post("/login/", said | {"password": "wrong"})
+    assert "do not match" in wrong.content.decode()
+
+
+def test_sign_out_is_a_post(admin: Client) -> None:
+    assert admin.get("/logout/").status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    assert admin.post("/logout/").status_code == HTTPStatus.FOUND
+    assert admin.get("/").status_code == HTTPStatus.FOUND
+
+
+def test_forms_need_the_token_of_their_page() -> None:
+    person = Person.objects.create_person(username="ada", password=PASSWORD, role=Role.ADMIN)
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(person)
+
+    assert (
+        client.post("/keys/", {"name": "x", "scopes": ["ingest"]}).status_code
+        == HTTPStatus.FORBIDDEN
+    )
+
+
+def test_rules_and_channels_have_a_form_for_each_kind(admin: Client) -> None:
+    assert 'value="opened"' in text_of(admin, "/rules/")
+    channels = text_of(admin, "/channels/")
+    assert 'name="config.url"' in channels
+    assert 'name="config.to"' in channels

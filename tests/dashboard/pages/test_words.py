@@ -1,0 +1,69 @@
+"""The server's words, held to the cases that the browser's are held to as well."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from breakers.wire import Summary
+from dashboard.pages import words
+
+CASES: dict[str, Any] = json.loads(
+    (Path(__file__).parents[3] / "frontend" / "test" / "cases" / "words.json").read_text()
+)
+
+
+def summary(**named: Any) -> Summary:
+    state = named.get("state", "closed")
+    said = {
+        "id": "1",
+        "environment": "prod",
+        "service": "orders",
+        "breaker": "catalog-api",
+        "target": "catalog",
+        "state": state,
+        "states": {state: 1},
+        "instances": 1,
+        "since": None,
+        "failure_rate": None,
+        "calls_per_second": None,
+        "override": None,
+        "revision": 0,
+        "updated_at": datetime(2026, 11, 9, tzinfo=UTC),
+    }
+    return msgspec.convert(said | named, Summary)
+
+
+@pytest.mark.parametrize("name", ["lasting", "ago", "left", "percent"])
+def test_numbers_and_spans_are_said_as_the_browser_says_them(name: str) -> None:
+    for value, said in CASES[name]:
+        assert getattr(words, name)(value) == said
+
+
+@pytest.mark.parametrize("case", CASES["sentences"], ids=lambda case: case["what"])
+def test_the_headline_says_what_a_person_would(case: dict[str, Any]) -> None:
+    summaries = [summary(**named) for named in case["breakers"]]
+
+    assert "".join(part.text for part in words.headline(summaries)) == case["headline"]
+    assert words.underline(summaries) == case["underline"]
+
+
+@pytest.mark.parametrize("case", CASES["standings"])
+def test_a_breakers_standing_is_said_as_the_browser_says_it(case: dict[str, Any]) -> None:
+    seen = summary(**case["breaker"])
+
+    assert words.instance_words(seen) == case["instances"]
+    assert words.rate_words(seen) == case["rate"]
+    assert words.small_line(seen) == case["small"]
+    assert words.needs_look(seen) is case["look"]
+
+
+def test_the_headline_links_to_what_it_is_about() -> None:
+    parts = words.headline([summary(state="open"), summary(state="open", service="feed")])
+
+    assert [part.url for part in parts if part.filter] == ["/?q=target%3D%22catalog%22"]
