@@ -88,7 +88,6 @@ def test_a_trip_is_told_as_automatic_with_its_target_and_library(watched: Watche
 
 
 def test_a_trip_says_why_and_what_was_counted_up_to_it(watched: Watched) -> None:
-    watched.server.event(type="snapshot")  # the first comes at once; the counting begins anew
     watched.breaker.call(fine)
 
     watched.trip_by_failures()
