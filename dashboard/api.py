@@ -9,7 +9,6 @@ import msgspec
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
-from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.renderers import BaseRenderer
 from ninja.utils import check_csrf
@@ -20,6 +19,7 @@ from breakers.api import router as breakers_router
 from breakers.errors import CallError, Forbidden, Invalid, Overloaded, Unauthenticated
 from breakers.keys import key_hash
 from breakers.models import ApiKey, Person
+from dashboard.openapi import PanelboardAPI
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _USED_EVERY_S = 60
@@ -67,7 +67,7 @@ class Renderer(BaseRenderer):
         return msgspec.json.encode(data, enc_hook=str)
 
 
-api = NinjaAPI(
+api = PanelboardAPI(
     renderer=Renderer(),
     title="Panelboard",
     version="1",

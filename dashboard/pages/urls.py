@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from dashboard.pages import (
+    api_docs,
     audit,
     board,
     breaker,
@@ -34,6 +35,7 @@ urlpatterns: list[URLPattern] = [
     path("connect/", connect.connect_page, name="connect"),
     path("people/", people.people_page, name="people"),
     path("keys/", keys.keys_page, name="keys"),
+    path("docs/api/", api_docs.api_page, name="api"),
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
 ]
