@@ -158,15 +158,28 @@ _CAUSES = {
 }
 
 
+_REASONS = {
+    "hello": "as its process reports itself",
+    "instance_lost": "no sign of life for 60 s",
+}
+
+
+def _why(event: dict[str, Any]) -> str:
+    """The human text, else the machine word in ours, else the figures that came with it."""
+    reason = event.get("reason") or ""
+    rate = (event.get("metrics") or {}).get("failure_rate")
+    figures = "" if rate is None or event.get("to") != "open" else f"{words.percent(rate)} failing"
+    return event["detail"] or _REASONS.get(reason, reason.replace("_", " ")) or figures
+
+
 def _event_row(event: dict[str, Any]) -> EventRow:
-    reason = (event.get("reason") or "").replace("_", " ")
     return EventRow(
         key=f"{event['id']} {event['occurred_at']}",
         occurred_at=datetime.fromisoformat(event["occurred_at"]),
         type=event["type"],
         to=event.get("to"),
         instance=event["instance"] or "",
-        why=event["detail"] or reason,
+        why=_why(event),
         cause="server"
         if event.get("origin") == "server"
         else _CAUSES.get(event.get("cause") or "unknown", "not said"),

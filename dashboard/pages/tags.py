@@ -117,9 +117,20 @@ def hue(name: str) -> int:
 
 
 @register.filter
-def of(things: Mapping[str, object], key: str) -> object | None:
-    """`{{ incidents|of:summary.id }}`."""
-    return things.get(key)
+def of(things: Mapping[str, object] | str, key: str) -> object | None:
+    """`{{ incidents|of:summary.id }}`; nothing where the page has none (an undefined name is "")."""
+    return things.get(key) if isinstance(things, Mapping) else None
+
+
+@register.filter
+def settings_line(config: Mapping[str, object]) -> str:
+    """A kind's settings in a line, without those that are not set: "to: a@b.example, c@d.example"."""
+    said = {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in config.items()
+        if value not in (None, "", [], {})
+    }
+    return " · ".join(f"{name}: {value}" for name, value in said.items())
 
 
 @register.filter

@@ -50,10 +50,10 @@ def lasting(seconds: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """How long ago: "just now", "40 s ago", "6 min ago"; ahead of now: "in 6 min"."""
+    """How long ago: "just now", "40 s ago", "6 min ago"; ahead of now: "in a moment", "in 6 min"."""
     s = floor(abs(seconds))
     if s < 5:
-        return "just now"
+        return "in a moment" if seconds < 0 else "just now"
     if s < MINUTE:
         span = f"{s} s"
     elif s < HOUR:

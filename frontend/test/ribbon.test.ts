@@ -32,6 +32,13 @@ test("a lost instance does not outweigh a live one", () => {
   assert.equal(said(ribbon([change(150, "closed", "unknown")], at("unknown", { unknown: 1 }), 100, 200)), "closed 100-150, unknown 150-200");
 });
 
+test("a summary that is fresher than history has the last word, and nothing before it is guessed", () => {
+  const since = new Date(190).toISOString();
+  const history = [change(120, null, "closed"), change(120, null, "closed", "b"), change(185, "closed", "open")];
+  assert.equal(said(ribbon(history, at("open", { open: 2 }, since), 100, 200)), "null 100-120, closed 120-185, open 185-200");
+  assert.equal(said(ribbon(history.slice(0, 2), at("open", { open: 2 }, since), 100, 200)), "null 100-120, closed 120-190, open 190-200");
+});
+
 test("changes before the window only say how it began", () => {
   assert.equal(said(ribbon([change(50, "closed", "open"), change(150, "open", "closed")], at("closed", { closed: 1 }), 100, 200)), "open 100-150, closed 150-200");
 });

@@ -11,6 +11,7 @@ import "../elements/pb-time";
 import { everySecond, now } from "../live/clock";
 import { Store } from "../live/store";
 import { isState, type Summary } from "../model/summary";
+import { hue } from "../page/hue";
 
 const GROUPING = "panelboard.grouping";
 /** The ribbon's window moves; a pixel of it is about ten seconds. */
@@ -86,7 +87,7 @@ function wire(board: PbBoard, live: PbLive): void {
   function choose(wish: Partial<BoardFilter>): void {
     board.filter = { ...board.filter, ...wish };
     if (box !== null && box.value !== board.filter.text) box.value = board.filter.text;
-    if (picker !== null) picker.value = board.filter.environment;
+    if (picker !== null) mark(picker, board.filter.environment);
     toAddress(board.filter);
     paint();
   }
@@ -129,10 +130,23 @@ function badge(name: string, count: number): void {
   }
 }
 
+function mark(picker: HTMLSelectElement, environment: string): void {
+  picker.value = environment;
+  const label = picker.closest<HTMLElement>(".environment");
+  if (label === null) return;
+  if (environment === "") delete label.dataset["hue"];
+  else label.dataset["hue"] = String(hue(environment));
+}
+
 /** A new environment appears in the picker by itself. */
 function environments(summaries: readonly Summary[]): void {
   if (picker === null) return;
   const known = new Set([...picker.options].map((option) => option.value));
+  if (!known.has("") && new Set(summaries.map((summary) => summary.environment)).size > 1) {
+    picker.replaceChildren(new Option("all environments", ""));
+    known.clear();
+    mark(picker, "");
+  }
   for (const name of new Set(summaries.map((summary) => summary.environment))) {
     if (!known.has(name)) picker.add(new Option(name, name));
   }

@@ -1,4 +1,5 @@
-/** The connect page: waits for the first breaker that is new or changed since the page was opened. */
+/** The connect page: waits for the first breaker that is new since the page was opened, or for news of the
+ * one that the examples name, so that a fleet at work beside it is not taken for the newcomer. */
 
 import "../elements/pb-live";
 import type { FrameEvent, PbLive } from "../elements/pb-live";
@@ -13,7 +14,7 @@ const place = document.querySelector<HTMLElement>("pb-first");
 
 if (live !== null && place !== null) {
   const store = new Store();
-  let first = true;
+  let known: Set<string> | null = null;
   const late = window.setTimeout(() => {
     say(place, "hint", "Nothing yet after 30 s. Does the call answer 202? 401: the key is not complete; 403: it lacks a scope; no answer: this address is not reached from there.");
   }, HINT_AFTER_MS);
@@ -23,15 +24,20 @@ if (live !== null && place !== null) {
     if (frame.type !== "snapshot" && frame.type !== "changes") return;
     const { changed, gap } = store.apply(frame);
     if (gap) live.resync();
-    // The first snapshot is what was there before.
-    const known = first && frame.type === "snapshot";
-    if (frame.type === "snapshot" && frame.part === frame.parts) first = false;
-    const id = known ? undefined : [...changed][0];
-    const summary = id === undefined ? undefined : store.breakers.get(id);
+    if (known === null) {
+      if (frame.type === "snapshot" && frame.part === frame.parts) known = new Set(store.breakers.keys());
+      return;
+    }
+    const before = known;
+    const summary = [...changed].map((id) => store.breakers.get(id)).find((one) => one !== undefined && (!before.has(one.id) || isExample(one)));
     if (summary === undefined) return;
     window.clearTimeout(late);
     received(place, summary);
   });
+}
+
+function isExample(summary: Summary): boolean {
+  return summary.environment === "default" && summary.service === "orders" && summary.breaker === "catalog";
 }
 
 function received(place: HTMLElement, summary: Summary): void {

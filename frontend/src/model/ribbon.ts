@@ -34,7 +34,18 @@ export function ribbon(changes: readonly Change[], summary: Pick<Summary, "state
     if (last !== undefined && last.state === state) last.end = times[n + 1] as number;
     else spans.push({ start: at, end: times[n + 1] as number, state });
   }
-  return spans;
+  return endAs(spans, summary);
+}
+
+/** The summary is fresher than the history that was fetched before it: it has the last word since its `since`. */
+function endAs(spans: Span[], summary: Pick<Summary, "state" | "since">): Span[] {
+  const last = spans.at(-1);
+  if (last === undefined || last.state === summary.state || summary.since === null) return spans;
+  const since = Math.max(Date.parse(summary.since), last.start);
+  if (since >= last.end) return spans;
+  const now: Span = { start: since, end: last.end, state: summary.state };
+  if (since === last.start) return [...spans.slice(0, -1), now];
+  return [...spans.slice(0, -1), { ...last, end: since }, now];
 }
 
 function withoutChanges(summary: Pick<Summary, "state" | "since">, start: number, end: number): Span[] {
@@ -46,11 +57,17 @@ function withoutChanges(summary: Pick<Summary, "state" | "since">, start: number
 
 function stillStates(summary: Pick<Summary, "states">, lanes: ReadonlyMap<string, Change[]>): State[] {
   const counts = { ...summary.states };
+  let without = STATES.reduce((sum, state) => sum + (counts[state] ?? 0), 0) - lanes.size;
   for (const lane of lanes.values()) {
     const last = lane[lane.length - 1] as Change;
     counts[last.to] = (counts[last.to] ?? 0) - 1;
   }
-  return STATES.filter((state) => (counts[state] ?? 0) > 0);
+  // If history and summary are of different moments, too many remain: the mildest are the likelier.
+  const still: State[] = [];
+  for (const state of [...STATES].sort((a, b) => gravity(b) - gravity(a))) {
+    for (let n = counts[state] ?? 0; n > 0 && without > 0; n--, without--) still.push(state);
+  }
+  return still;
 }
 
 function stateAt(lane: readonly Change[], at: number): State | null {

@@ -20,10 +20,10 @@ export function lasting(seconds: number): string {
   return `${Math.floor(s / DAY)} d ${Math.floor((s % DAY) / HOUR)} h`;
 }
 
-/** How long ago: "just now", "40 s ago", "6 min ago", "3 h ago", "9 d ago"; ahead of now: "in 6 min". */
+/** How long ago: "just now", "40 s ago", "6 min ago", "3 h ago", "9 d ago"; ahead of now: "in a moment", "in 6 min". */
 export function ago(seconds: number): string {
   const s = Math.floor(Math.abs(seconds));
-  if (s < 5) return "just now";
+  if (s < 5) return seconds < 0 ? "in a moment" : "just now";
   const span =
     s < MINUTE ? `${s} s` : s < HOUR ? `${Math.floor(s / MINUTE)} min` : s < DAY ? `${Math.floor(s / HOUR)} h` : `${Math.floor(s / DAY)} d`;
   return seconds < 0 ? `in ${span}` : `${span} ago`;

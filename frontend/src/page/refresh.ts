@@ -42,4 +42,9 @@ async function refresh(): Promise<void> {
     const next = fresh.getElementById(region.id);
     if (next !== null) morph(region, next);
   }
+  const badges = fresh.querySelectorAll("[data-badge]");
+  document.querySelectorAll("[data-badge]").forEach((badge, n) => {
+    const next = badges[n];
+    if (next !== undefined) morph(badge, next);
+  });
 }

@@ -1,0 +1,232 @@
+"""The pages in a real browser against the real system."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.stack import Stack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs a Chromium (apt-get install chromium)"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
+        yield launched
+        launched.close()
+
+
+def sign_in(browser: Browser, stack: Stack, **context: Any) -> Page:
+    page = browser.new_context(timezone_id="UTC", **context).new_page()
+    page.goto(f"{stack.url}/login/")
+    page.fill("[name=username]", "admin")
+    page.fill("[name=password]", stack.admin_password)
+    page.click("button[type=submit]")
+    page.wait_for_url(f"{stack.url}/")
+    return page
+
+
+def report(stack: Stack, service: str, to: str, *, breaker: str = "catalog") -> None:
+    event = {"service": service, "breaker": breaker, "target": breaker, "instance": "i-1", "to": to}
+    with stack.client() as client:
+        client.post(
+            "/api/v1/events", json=event, headers={"Authorization": f"Bearer {stack.key}"}
+        ).raise_for_status()
+
+
+def shape(html: str) -> list[tuple[str, ...]]:
+    """Elements with what styles and readers go by, without what only time or scripts put there."""
+    html = re.sub(r"<!--.*?-->", "", html, flags=re.S)
+    html = re.sub(r"<pb-(ribbon|time)\b.*?</pb-\1>", "", html, flags=re.S)
+    names = (
+        "class",
+        "data-breaker",
+        "data-state",
+        "data-chip",
+        "data-mark",
+        "href",
+        "aria-label",
+        "id",
+    )
+    found = []
+    for tag, attributes in re.findall(r"<([a-z][\w-]*)((?:\s[^<>]*)?)>", html):
+        said = dict(re.findall(r'([\w-]+)="([^"]*)"', attributes))
+        found.append((tag, *(f"{name}={said[name].strip()}" for name in names if name in said)))
+    return found
+
+
+def test_the_first_paint_is_what_the_script_draws_over_it(
+    browser: Browser, live_stack: Stack
+) -> None:
+    for service, state in (("paint-a", "open"), ("paint-b", "closed"), ("paint-c", "half_open")):
+        report(live_stack, service, state)
+    page = sign_in(browser, live_stack)
+    page.wait_for_selector("[data-live=live]")
+
+    address = f"{live_stack.url}/?q=paint"
+    painted = page.request.get(address).text()
+    painted = painted[painted.index("<pb-board>") : painted.index("</pb-board>")]
+    page.goto(address)
+    page.wait_for_selector("[data-live=live]")
+    page.wait_for_function(
+        "document.querySelector('.past .small span:last-child').textContent !== ''"
+    )
+    drawn = page.evaluate("document.querySelector('pb-board').outerHTML")
+
+    # The grouping of the rows is a choice that only scripts can offer; counts are of all that matches.
+    drawn = re.sub(
+        r'<label class="choice">.*?</label>|<span class="push"></span>', "", drawn, flags=re.S
+    )
+    assert shape(drawn) == shape(painted)
+
+
+def test_a_change_appears_without_a_reload(browser: Browser, live_stack: Stack) -> None:
+    report(live_stack, "change", "closed")
+    page = sign_in(browser, live_stack)
+    entry = page.locator(".entry[data-breaker]")
+    page.fill("[data-filter-box]", 'service="change"')
+    page.wait_for_selector("[data-live=live]")
+    assert entry.get_attribute("data-state") == "closed"
+
+    report(live_stack, "change", "open")
+
+    page.wait_for_selector('.row[data-state="open"] .word:has-text("Open")', timeout=3_000)
+    assert page.locator('[data-chip="open"]').inner_text().split() == ["1", "open"]
+
+
+def test_a_breaker_is_forced_and_released_from_its_page(
+    browser: Browser, live_stack: Stack
+) -> None:
+    report(live_stack, "hand", "closed")
+    page = sign_in(browser, live_stack)
+    page.goto(f'{live_stack.url}/?q=service%3D"hand"')
+    page.click(".entry a.name")
+    page.wait_for_selector("[data-live=live]")
+
+    page.click("pb-hand [type=submit]")
+    assert "Say why" in page.locator("#hand-reason-error").inner_text()
+
+    page.fill("#hand-reason", "provider is bouncing")
+    page.click("text=10 min")
+    assert page.locator("pb-hand [type=submit]").inner_text() == "Force open on 1 instance"
+    page.click("pb-hand [type=submit]")
+    page.wait_for_selector(".card.override:has-text('provider is bouncing')", timeout=3_000)
+    assert "0 of 1 applied" in page.locator(".card.override").inner_text()
+
+    page.click("pb-release [data-open]")
+    page.fill("#release-reason", "it is back")
+    page.click("text=Release now")
+    page.wait_for_selector(".card.override", state="detached", timeout=3_000)
+
+
+def test_the_connect_page_sees_the_newcomers_first_event(
+    browser: Browser, live_stack: Stack
+) -> None:
+    page = sign_in(browser, live_stack)
+    page.goto(f"{live_stack.url}/connect/")
+    page.click("text=Create a key")
+    page.wait_for_selector("[data-live=live]")
+    [key] = re.findall(r"pb_[\w-]{20,}", page.locator("pre").first.inner_text())
+    assert key in page.locator("pre", has_text="curl").inner_text()
+    assert "Waiting for the first event" in page.locator("pb-first").inner_text()
+    page.wait_for_timeout(300)
+
+    with live_stack.client() as client:
+        answer = client.post(
+            "/api/v1/events",
+            json={"service": "newcomer", "breaker": "first", "to": "open"},
+            headers={"Authorization": f"Bearer {key}"},
+        )
+    assert answer.status_code == 202
+
+    page.wait_for_selector("text=Received from newcomer: first is open", timeout=3_000)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_pages_have_no_accessibility_violations(
+    browser: Browser, live_stack: Stack, width: int, scheme: Any
+) -> None:
+    if not AXE.is_file():
+        pytest.skip("needs `npm ci` in frontend/")
+    report(live_stack, "reader", "open")
+    page = sign_in(
+        browser,
+        live_stack,
+        color_scheme=scheme,
+        viewport={"width": width, "height": 900},
+        bypass_csp=True,
+    )
+    breaker = page.locator('.row:has-text("reader") a.name').get_attribute("href")
+    for path in (
+        "/",
+        breaker,
+        "/connect/",
+        "/rules/",
+        "/channels/",
+        "/keys/",
+        "/people/",
+        "/instances/",
+        "/login/",
+    ):
+        if path == "/login/":
+            page.context.clear_cookies()
+        page.goto(f"{live_stack.url}{path}")
+        page.wait_for_timeout(400)
+        page.evaluate(AXE.read_text())
+        violations = page.evaluate("axe.run().then((result) => result.violations)")
+        told = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in violations]
+        assert told == [], path
+        assert page.evaluate(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        ), path
+
+
+def test_silence_makes_the_page_stale_within_five_seconds_and_it_recovers(
+    browser: Browser, make_stack: Callable[..., Stack]
+) -> None:
+    stack = make_stack()
+    report(stack, "silence", "closed")
+    page = sign_in(browser, stack)
+    page.wait_for_selector("[data-live=live]")
+    web = stack.pid("web")
+
+    os.kill(web, signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        page.wait_for_selector("[data-live=stale]", timeout=10_000)
+        assert time.monotonic() - began <= 5
+        assert "Stale" in page.locator("pb-live").inner_text()
+        assert page.locator("html").get_attribute("data-link") == "stale"
+    finally:
+        os.kill(web, signal.SIGCONT)
+    page.wait_for_selector("[data-live=live]", timeout=15_000)
+
+    # A killed server: stale at once, and live again by itself, with what happened meanwhile.
+    stack.kill("web")
+    page.wait_for_selector("[data-live=stale]", timeout=5_000)
+    page.wait_for_selector("[data-live=live]", timeout=40_000)
+    report(stack, "silence", "open")
+    page.wait_for_selector('.row[data-state="open"]', timeout=3_000)
