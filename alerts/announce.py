@@ -1,7 +1,8 @@
-"""Telling live sockets of an incident, once it is committed."""
+"""Telling live sockets of incidents, once they are committed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -12,13 +13,14 @@ from alerts.read import incidents_as_seen
 from breakers.live.publish import announce_incident
 
 
-def announce(incident: Incident) -> None:
-    """After commit, the incident as it is then; losing it is no loss, for pages read the database."""
-    incident_id = incident.pk
-    transaction.on_commit(lambda: _send(incident_id), robust=True)
+def announce(incidents: Iterable[Incident]) -> None:
+    """After commit, each as it is then; losing it is no loss, for pages read the database."""
+    ids = [incident.pk for incident in incidents]
+    if ids:
+        transaction.on_commit(lambda: _send(ids), robust=True)
 
 
-def _send(incident_id: int) -> None:
-    for seen in incidents_as_seen([incident_id]):
+def _send(ids: list[int]) -> None:
+    for seen in incidents_as_seen(ids):
         payload: dict[str, Any] = msgspec.to_builtins(seen.incident)
         announce_incident(payload, seen.environment, seen.services)

@@ -16,7 +16,7 @@ from alerts.verdicts import BreakerView, InstanceView
 from breakers.models import Breaker, BreakerInstance, OutboxRow
 from breakers.states import State
 
-BATCH = 50
+BATCH = 100
 """Breakers in one transaction: ingest waits for these locks, about 1 ms a breaker."""
 _PAGE = 1000
 

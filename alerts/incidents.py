@@ -133,7 +133,7 @@ def acknowledge_incident(incident_id: int, *, by: Actor, note: str, now: datetim
             _enter(incident, EntryKind.ACKNOWLEDGED, by=by.name, text=note, now=now)
             _record(by, "acknowledge_incident", incident, reason=note)
             follow_up(incident, MessageType.ACKNOWLEDGED, now=now)
-            announce(incident)
+            announce([incident])
         return incident
 
 
@@ -164,7 +164,7 @@ def end_incident(
     incident.save(update_fields=["resolved_at", "clear_at", "update_at"])
     _enter(incident, EntryKind.RESOLVED, by=by_name, text=text, now=now)
     follow_up(incident, MessageType.RESOLVED, now=now)
-    announce(incident)
+    announce([incident])
 
 
 def add_note(incident_id: int, *, by: Actor, text: str, now: datetime) -> IncidentEntry:
