@@ -1,9 +1,11 @@
-"""Writing to the audit log: in the transaction of what it tells of, so that neither is without the other."""
+"""The audit log: written in the transaction of what it tells of, so that neither is without the other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from django.db.models import QuerySet
 
 from breakers.access import Actor
 from breakers.models import AuditEntry, Breaker
@@ -64,3 +66,13 @@ def record_on_breaker(
         environment=service.environment.name,
         service=service.name,
     )
+
+
+def audit_seen(actor: Actor) -> QuerySet[AuditEntry]:
+    """The entries within the actor's limits; what names no environment is for the unlimited."""
+    rows = AuditEntry.objects.all()
+    if actor.environments is not None:
+        rows = rows.filter(environment__in=actor.environments)
+    if actor.services is not None:
+        rows = rows.filter(service__in=actor.services)
+    return rows
