@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-from django.db import OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja.errors import HttpError, ValidationError
 from ninja.renderers import BaseRenderer
@@ -20,6 +20,7 @@ from breakers.errors import CallError, Forbidden, Invalid, Overloaded, Unauthent
 from breakers.keys import key_hash
 from breakers.models import ApiKey, Person
 from dashboard.openapi import PanelboardAPI
+from dashboard.problems import DATABASE_AWAY, problem
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _USED_EVERY_S = 60
@@ -78,24 +79,6 @@ api = PanelboardAPI(
 )
 
 
-def problem(
-    status: int, title: str, detail: str, errors: list[dict[str, Any]] | None = None
-) -> HttpResponse:
-    """An answer of RFC 9457."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "detail": detail,
-    }
-    if errors is not None:
-        body["errors"] = errors
-    return JsonResponse(body, status=status, content_type="application/problem+json")
-
-
-Handled = TypeVar("Handled", bound=Exception)
-
-
 @api.exception_handler(CallError)
 def _call_error(request: HttpRequest, error: CallError) -> HttpResponse:
     errors = None
@@ -133,11 +116,10 @@ def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
     return problem(404, "Not found", "There is nothing here.")
 
 
+@api.exception_handler(InterfaceError)
 @api.exception_handler(OperationalError)
-def _database_away(request: HttpRequest, error: OperationalError) -> HttpResponse:
-    response = problem(503, Overloaded.title, "The database does not answer. Nothing was changed.")
-    response["Retry-After"] = "2"
-    return response
+def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    return _call_error(request, DATABASE_AWAY)
 
 
 api.add_router("", breakers_router)

@@ -67,7 +67,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _query(
-    match: Match, limits: Limits, *, ids: Sequence[int] | None, after: int
+    match: Match, limits: Limits, *, ids: Sequence[int] | None, after: int, limit: int | None = None
 ) -> tuple[sql.Composed, dict[str, Any]]:
     """The statement narrowed by what an index can serve; the rest is left to a Filter."""
     conditions = [sql.SQL("b.id > %(after)s")]
@@ -89,10 +89,17 @@ def _query(
     if ids is not None:
         conditions.append(sql.SQL("b.id = ANY(%(ids)s)"))
         parameters["ids"] = list(ids)
-    where = sql.SQL(" AND ").join(conditions)
-    return sql.SQL(_SQL["summaries"]) + sql.SQL(" WHERE ") + where + sql.SQL(
-        " ORDER BY b.id"
-    ), parameters
+    statement = (
+        sql.SQL(_SQL["summaries"])
+        + sql.SQL(" WHERE ")
+        + sql.SQL(" AND ").join(conditions)
+        + sql.SQL(" ORDER BY b.id")
+    )
+    # What a Filter alone can judge may leave rows out, so the database cannot count for it.
+    if limit is not None and not match.state and not match.q:
+        statement += sql.SQL(" LIMIT %(limit)s")
+        parameters["limit"] = limit
+    return statement, parameters
 
 
 async def read(
@@ -121,7 +128,7 @@ def _read_sync(
 ) -> list[Summary]:
     chosen = Filter(match, limits)
     found: list[Summary] = []
-    statement, parameters = _query(match, limits, ids=ids, after=after)
+    statement, parameters = _query(match, limits, ids=ids, after=after, limit=limit)
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         assert cursor.description is not None
