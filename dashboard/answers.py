@@ -51,4 +51,6 @@ class AnswersMiddleware:
             return problem(422, "Invalid input", "The query must not hold NUL.", errors)
         if request.path.startswith(_API):
             return problem(404, "Not found", "There is nothing here.")
+        if "\0" in request.path:
+            return render(request, "404.html", status=404)
         return HttpResponse("Bad request", status=400, content_type="text/plain")
