@@ -24,9 +24,7 @@ def bearer() -> dict[str, str]:
         "incidents?status=%00",
     ],
 )
-def test_nul_in_a_query_is_invalid_input(
-    client: Client, bearer: dict[str, str], path: str
-) -> None:
+def test_nul_in_a_query_is_invalid_input(client: Client, bearer: dict[str, str], path: str) -> None:
     answer = client.get(f"/api/v1/{path}", headers=bearer)
 
     assert answer.status_code == 422
