@@ -1,0 +1,80 @@
+"""A hand on a breaker: forced from its page, obeyed by every process, ended by release or by its expiry."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+
+from tests.e2e.pages import Pages, same_window, shows, was_reloaded
+from tests.e2e.shop import Shop
+from tests.support.eventually import eventually
+
+
+def test_forcing_open_refuses_calls_in_every_process_until_it_is_released(
+    shop: Shop, pages: Pages
+) -> None:
+    catalog = shop.breaker()["id"]
+    board = pages.sign_in()
+    same_window(board)
+    page = pages.watch(board.context.new_page())
+    page.goto(f"/breakers/{catalog}/")
+    page.wait_for_selector("[data-live=live]")
+    assert shop.all_serve_from("fresh")
+
+    page.fill("#hand-reason", "the provider asked for quiet")
+    page.click("text=10 min")
+    page.click("text=Force open on 3 instances")
+
+    shows(board, catalog, "forced_open", words="3 of 3 applied")
+    assert eventually(lambda: shop.all_serve_from("cache"), within=10)
+    standing = page.locator(".card.override", has_text="3 of 3 applied")
+    standing.wait_for()
+    assert "the provider asked for quiet" in standing.inner_text()
+    assert "by admin" in standing.inner_text()
+    assert [row.get_attribute("data-state") for row in page.locator("tr[data-instance]").all()] == [
+        "forced_open"
+    ] * 3
+    told = shop.breaker()["override"]
+    assert (told["by"], told["applied"], told["pending"]) == ("admin", 3, 0)
+    left = datetime.fromisoformat(told["expires_at"]) - datetime.now().astimezone()
+    assert timedelta(minutes=9) < left <= timedelta(minutes=10)
+
+    page.click("pb-release [data-open]")
+    page.fill("#release-reason", "the provider is back")
+    page.click("text=Release now")
+
+    shows(board, catalog, "closed", words="3 of 3 closed")
+    assert eventually(lambda: shop.all_serve_from("fresh"), within=10)
+    page.locator(".card.override").wait_for(state="detached")
+    assert not was_reloaded(board)
+    page.goto("/audit/")
+    released, forced = (
+        page.locator("tbody tr", has_text=reason).inner_text()
+        for reason in ("the provider is back", "the provider asked for quiet")
+    )
+    for line in (released, forced):
+        assert "admin" in line
+        assert "catalog" in line
+        assert "UTC" in line or ":" in line
+
+
+def test_an_override_ends_at_its_expiry_without_a_hand(shop: Shop, pages: Pages) -> None:
+    breaker = shop.breaker()
+    board = pages.sign_in()
+    began = time.monotonic()
+
+    shop.call(
+        "PUT",
+        f"breakers/{breaker['id']}/override",
+        {"mode": "forced_open", "reason": "for a moment", "expires_in": 5},
+    )
+
+    shows(board, breaker["id"], "forced_open", words="3 of 3 applied")
+    shows(board, breaker["id"], "closed", words="3 of 3 closed", within=10)
+    assert 4.5 < time.monotonic() - began < 9
+    assert eventually(lambda: shop.all_serve_from("fresh"), within=10)
+    after = shop.breaker()
+    assert after["override"] is None
+    assert after["revision"] == breaker["revision"] + 2
+    told = shop.call("GET", f"breakers/{breaker['id']}/instances")["items"]
+    assert {each["applied_revision"] for each in told} == {after["revision"]}

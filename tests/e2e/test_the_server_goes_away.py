@@ -1,0 +1,41 @@
+"""A page never shows an old picture as a live one, and comes back by itself (I8)."""
+
+from __future__ import annotations
+
+import time
+
+from tests.e2e.pages import Pages, same_window, shows, states_on, was_reloaded
+from tests.e2e.shop import Shop
+from tests.support.eventually import eventually
+
+
+def test_a_killed_web_process_makes_the_page_stale_and_its_return_makes_it_true_again(
+    shop: Shop, pages: Pages
+) -> None:
+    shop.report("warehouse", "closed")
+    board = pages.sign_in()
+    same_window(board)
+    pages.away_is_fine = True
+    killed, began = shop.stack.kill("web"), time.monotonic()
+
+    board.wait_for_selector("[data-live=stale]", timeout=5_000)
+    assert time.monotonic() - began < 5
+    board.locator("[data-stale-notice]", has_text="Not live").wait_for(timeout=2_000)
+
+    eventually(lambda: shop.stack.restarted("web", killed), within=30)
+    shop.report("warehouse", "open")
+    shop.report("a-new-one", "half_open")
+    board.wait_for_selector("[data-live=live]", timeout=20_000)
+
+    def equals_the_api() -> bool:
+        assert states_on(board) == {id: each["state"] for id, each in shop.board().items()}
+        return True
+
+    eventually(equals_the_api, within=5, every=0.1)
+    warehouse = next(id for id, each in shop.board().items() if each["service"] == "warehouse")
+    shows(board, warehouse, "open")
+    assert not was_reloaded(board)
+    # The agents, too, come back by themselves, and say what they are.
+    eventually(lambda: shop.breaker()["states"] == {"closed": 3}, within=30)
+    for service in ("warehouse", "a-new-one"):
+        shop.report(service, "closed")
