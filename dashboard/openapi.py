@@ -9,6 +9,7 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
 from breakers.ingest.app import BODY_MAX, EVENTS_MAX
+from breakers.ingest.formats import formats
 from breakers.wire import EventIn
 
 _PROBLEM = {
@@ -54,13 +55,13 @@ _OUTCOME = {
     },
 }
 _REFUSED = {
-    400: "The body is not JSON",
+    400: "The body is not what its type says",
     401: "The key is missing, unknown or revoked",
     403: "The key lacks the scope `ingest`, or all events lie outside its limits",
     405: "Another method than POST",
     408: "The body did not arrive in time",
     413: f"More than {EVENTS_MAX} events or {BODY_MAX} bytes",
-    415: "Another media type or a content encoding",
+    415: "Another media type or content encoding",
     422: "All events were rejected; has `accepted`, `duplicates` and `rejected` too",
     503: "Nothing was stored; see Retry-After",
 }
@@ -98,7 +99,11 @@ def _post_events(event: dict[str, Any]) -> dict[str, Any]:
         "tags": ["events"],
         "summary": "Events in",
         "description": "One event or an array. Each stands or falls alone; answered after the commit.",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": body}}
+            | {media: {"schema": {}} for media in formats() if media != "application/json"},
+        },
         "responses": {
             "202": {
                 "description": "Committed",

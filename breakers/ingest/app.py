@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
@@ -15,10 +15,12 @@ from psycopg_pool import PoolTimeout
 from breakers import asgi
 from breakers.access import Actor
 from breakers.errors import CallError, FieldError, Forbidden, Overloaded
-from breakers.ingest.formats import json as json_format
+from breakers.ingest.formats import Item, formats
+from breakers.ingest.formats import NotUnderstood as FormatError
+from breakers.ingest.gzip import BadGzip, expand
 from breakers.ingest.jobs import Batch, Refused, Stored
 from breakers.ingest.queue import Writer
-from breakers.ingest.validate import Clock, decoder_of, happened_from_api
+from breakers.ingest.validate import Clock, decoder_of, enveloped, happened_from_api
 from breakers.keyring import Keyring
 from breakers.models import Scope
 from breakers.wire import EventIn, Happened
@@ -31,7 +33,7 @@ _read = decoder_of(EventIn)
 
 
 class NotUnderstood(CallError):
-    status, title = 400, "The body is not JSON"
+    status, title = 400, "The body is not what its type says"
 
 
 class AllRefused(CallError):
@@ -78,18 +80,19 @@ class IngestApp:
         if Scope.INGEST not in actor.can:
             raise Forbidden("This key lacks the scope “ingest”.")
         media = (asgi.header(scope, b"content-type") or "").partition(";")[0].strip().lower()
-        if media != json_format.MEDIA_TYPE:
-            raise asgi.UnsupportedType(f"Send {json_format.MEDIA_TYPE}.")
+        split = formats().get(media)
+        if split is None:
+            raise asgi.UnsupportedType(f"Send one of {', '.join(sorted(formats()))}.")
         body = await _body(scope, receive)
         try:
-            raws = json_format.split(body)
-        except json_format.NotUnderstood as problem:
+            items = split(body, lambda name: asgi.header(scope, name))
+        except FormatError as problem:
             raise NotUnderstood(str(problem)) from problem
-        if len(raws) > EVENTS_MAX:
+        if len(items) > EVENTS_MAX:
             raise asgi.TooLarge(f"At most {EVENTS_MAX} events a request.")
-        found = sort(raws, actor, now=datetime.now(UTC))
+        found = sort(items, actor, now=datetime.now(UTC))
         duplicates = await self._commit(found)
-        await _tell(send, found, total=len(raws), duplicates=duplicates)
+        await _tell(send, found, total=len(items), duplicates=duplicates)
 
     async def _commit(self, found: Sorted) -> int:
         """Stores the events; what the database refuses joins the rejected. The number of repeats."""
@@ -110,22 +113,34 @@ async def _body(scope: asgi.Scope, receive: asgi.Receive) -> bytes:
     length = asgi.header(scope, b"content-length")
     if length is not None and length.isdigit() and int(length) > BODY_MAX:
         raise asgi.TooLarge(f"At most {BODY_MAX} bytes a request.")
-    if (asgi.header(scope, b"content-encoding") or "identity").lower() != "identity":
-        raise asgi.UnsupportedType("Send the body without a content encoding.")
-    return await asgi.read_body(receive, limit=BODY_MAX, chunk_s=_CHUNK_S, total_s=_BODY_S)
+    encoding = (asgi.header(scope, b"content-encoding") or "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise asgi.UnsupportedType("Send the body as it is, or with gzip.")
+    body = await asgi.read_body(receive, limit=BODY_MAX, chunk_s=_CHUNK_S, total_s=_BODY_S)
+    if encoding == "identity":
+        return body
+    try:
+        return expand(body, limit=BODY_MAX)
+    except BadGzip as problem:
+        raise NotUnderstood(f"The gzip is broken: {problem}.") from problem
 
 
-def sort(raws: list[msgspec.Raw], actor: Actor, *, now: datetime) -> Sorted:
+def sort(items: Sequence[Item], actor: Actor, *, now: datetime) -> Sorted:
     """Each event by itself: let in, or rejected with every reason. Pure."""
     found = Sorted()
     clock = Clock(now)
     environments = actor.environments
     default = next(iter(environments)) if environments and len(environments) == 1 else "default"
-    for index, raw in enumerate(raws):
-        body = _read(raw)
+    for index, item in enumerate(items):
+        body = list(item.errors) or _read(item.raw)
         if isinstance(body, list):
             found.rejected[index] = tuple(body)
             continue
+        if item.id is not None:
+            body = enveloped(body, id=item.id, occurred_at=item.occurred_at)
+            if isinstance(body, list):
+                found.rejected[index] = tuple(body)
+                continue
         event = happened_from_api(body, default_environment=default, clock=clock)
         if isinstance(event, list):
             found.rejected[index] = tuple(event)

@@ -164,6 +164,16 @@ def happened(
     )
 
 
+def enveloped(
+    event: EventIn, *, id: str, occurred_at: datetime | None
+) -> EventIn | list[FieldError]:
+    """The event with the id, and the time if there is one, of its envelope."""
+    if not id.isprintable():
+        return [FieldError(("id",), "must be printable characters only")]
+    at = occurred_at or event.occurred_at
+    return msgspec.structs.replace(event, id=id, occurred_at=at)
+
+
 def happened_from_api(
     event: EventIn, *, default_environment: str, clock: Clock
 ) -> Happened | list[FieldError]:

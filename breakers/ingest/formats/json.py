@@ -1,24 +1,16 @@
-"""`application/json`: one event or an array of them."""
+"""`application/json`: one event or an array; with `ce-` headers, the data of one CloudEvent (binary mode)."""
 
 from __future__ import annotations
 
-import msgspec
+from breakers.ingest.formats import cloudevents
+from breakers.ingest.formats.item import Head, Item, is_array, many_json, one_json
 
-MEDIA_TYPE = "application/json"
-_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
-_ANY = msgspec.json.Decoder(msgspec.Raw)
-
-
-class NotUnderstood(ValueError):
-    """The body is not of the format that it says it is."""
+MEDIA_TYPES = ("application/json",)
 
 
-def split(body: bytes) -> list[msgspec.Raw]:
-    """The events of a body, still encoded; raises NotUnderstood where it is not JSON at all."""
-    try:
-        body.decode()
-        if body.lstrip(b" \t\r\n")[:1] == b"[":
-            return _ARRAY.decode(body)
-        return [_ANY.decode(body)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise NotUnderstood(str(problem)) from problem
+def split(body: bytes, head: Head) -> list[Item]:
+    if head(b"ce-specversion") is not None:
+        return [cloudevents.from_headers(one_json(body), head)]
+    if is_array(body):
+        return [Item(raw) for raw in many_json(body)]
+    return [Item(one_json(body))]
