@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from breakers.history.rebuild import rebuild
 from breakers.ingest.commit import commit_group
 from breakers.ingest.jobs import AnyJob, Batch
 from breakers.ingest.partitions import Partitions
@@ -124,6 +125,7 @@ def test_any_order_repetition_and_splitting_gives_the_same(
     asyncio.run(commit(service, split(sent, random)))
 
     row = Service.objects.get(name=service)
+    assert list(rebuild(write=False)) == []
     assert Event.objects.filter(service_id=row.pk).count() == len(history)
     for held in BreakerInstance.objects.filter(breaker__service=row).select_related(
         "instance", "breaker"
