@@ -132,13 +132,7 @@ class Shop:
 
     def mails(self) -> list[Any]:
         """The files that the panel wrote."""
-        folder = self.stack.data_dir / "mail"
-        found = (
-            [
-                message_from_bytes(each.read_bytes(), policy=policy.default)
-                for each in folder.glob("*")
-            ]
-            if folder.exists()
-            else []
-        )
-        return found
+        return [
+            message_from_bytes(each.read_bytes(), policy=policy.default)
+            for each in (self.stack.data_dir / "mail").glob("*")
+        ]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Page
 
 from tests.e2e.pages import Pages, is_live
 from tests.e2e.shop import Shop
 from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 LISTS = (
@@ -49,68 +52,73 @@ def paths(running_shop: Shop) -> Iterator[list[str]]:
     shop.rest()
 
 
-def visit(page: Page, path: str) -> None:
-    """Goes there and waits until it is what a person would look at."""
-    answer = page.goto(path)
-    assert answer is not None
-    assert answer.status == 200, path
-    if path != "/login/":
-        is_live(page)
-    page.evaluate("document.fonts.ready")
+@dataclass
+class Seen:
+    """What was found on a walk over all pages, by path."""
+
+    policies: dict[str, str] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+    violations: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    widths: dict[str, int] = field(default_factory=dict)
 
 
-def test_no_page_breaks_its_strict_policy_or_says_a_word_in_the_console(
-    paths: list[str], pages: Pages
-) -> None:
-    page = pages.sign_in()
-
-    for path in [*paths, "/docs/api/"]:
-        answer = page.goto(path)
-        assert answer is not None
-        policy = answer.headers["content-security-policy"]
-        assert "default-src 'none'" in policy, path
-        assert "unsafe" not in policy, path
-        if path != "/docs/api/":
-            is_live(page)
-
-    assert pages.complaints == []
-
-
-def test_no_page_scrolls_sideways_on_a_phone(paths: list[str], pages: Pages) -> None:
-    page = pages.sign_in(viewport={"width": 390, "height": 844}, has_touch=True)
-    wide = []
-
+def walk(paths: list[str], browser: Browser, shop: Shop, **window: Any) -> Seen:
+    """Looks at each page once, as a person would."""
+    seen, pages = Seen(), Pages(browser, shop.stack)
+    page = pages.sign_in(**window)
     for path in [*paths, "/docs/api/", "/login/"]:
         if path == "/login/":
             page.context.clear_cookies()
-        page.goto(path)
+        answer = page.goto(path)
+        assert answer is not None
+        assert answer.status == 200, path
+        if path in paths:
+            is_live(page)
         page.evaluate("document.fonts.ready")
-        # With everything unfolded that a thumb can unfold.
-        page.evaluate("document.querySelectorAll('main details').forEach((one) => one.open = true)")
-        width = page.evaluate("document.documentElement.scrollWidth")
-        if width > 390:
-            wide.append((path, width))
-
-    assert wide == []
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (390, "light")])
-def test_no_page_violates_what_axe_knows_of_accessibility(
-    paths: list[str], pages: Pages, width: int, scheme: Any
-) -> None:
-    if not AXE.is_file():
-        pytest.skip("needs `npm ci` in frontend/")
-    page = pages.sign_in(
-        color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True
-    )
-    found = []
-
-    for path in [*paths, "/login/"]:
-        if path == "/login/":
-            page.context.clear_cookies()
-        visit(page, path)
+        seen.policies[path] = answer.headers["content-security-policy"]
         page.evaluate(AXE.read_text())
-        for one in page.evaluate("axe.run().then((result) => result.violations)"):
-            found.append((path, one["id"], [node["html"][:200] for node in one["nodes"][:3]]))
+        seen.violations += [
+            (path, one["id"], [node["html"][:200] for node in one["nodes"][:3]])
+            for one in page.evaluate("axe.run().then((result) => result.violations)")
+        ]
+        # With everything unfolded that can be unfolded.
+        page.evaluate("document.querySelectorAll('main details').forEach((one) => one.open = true)")
+        seen.widths[path] = page.evaluate("document.documentElement.scrollWidth")
+    seen.complaints = pages.complaints
+    pages.close()
+    return seen
 
-    assert found == []
+
+@pytest.fixture(scope="module")
+def on_a_phone(paths: list[str], browser: Browser, running_shop: Shop) -> Seen:
+    size: Any = {"width": 390, "height": 844}
+    return walk(paths, browser, running_shop, viewport=size, has_touch=True)
+
+
+@pytest.fixture(scope="module")
+def on_a_desk(paths: list[str], browser: Browser, running_shop: Shop) -> Seen:
+    size: Any = {"width": 1440, "height": 900}
+    return walk(paths, browser, running_shop, viewport=size, color_scheme="dark")
+
+
+def test_every_policy_is_strict(on_a_phone: Seen) -> None:
+    for path, policy in on_a_phone.policies.items():
+        assert "default-src 'none'" in policy, path
+        assert "unsafe" not in policy, path
+
+
+def test_no_page_breaks_its_policy_or_says_a_word_in_the_console(
+    on_a_phone: Seen, on_a_desk: Seen
+) -> None:
+    assert on_a_phone.complaints + on_a_desk.complaints == []
+
+
+def test_no_page_violates_what_axe_knows_of_accessibility(
+    on_a_phone: Seen, on_a_desk: Seen
+) -> None:
+    assert on_a_phone.violations + on_a_desk.violations == []
+
+
+def test_no_page_scrolls_sideways(on_a_phone: Seen, on_a_desk: Seen) -> None:
+    assert {path: width for path, width in on_a_phone.widths.items() if width > 390} == {}
+    assert {path: width for path, width in on_a_desk.widths.items() if width > 1440} == {}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page
+from typing import TYPE_CHECKING
 
 from tests.e2e.pages import Pages, is_live
 from tests.e2e.shop import Shop
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 PASSWORD = "a viewer's own words"
 _CALL = """async ([method, path, body]) => {
