@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
-from django.db import DatabaseError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Q
 
 from alerts.announce import announce
@@ -68,20 +68,23 @@ def _evaluate(breaker_ids: Sequence[int]) -> int:
             return evaluate_breakers(breaker_ids)
         except AnotherWasFirst:
             continue
-        except DatabaseError as problem:
-            if not connection.in_atomic_block and not connection.is_usable():
+        except Exception as problem:
+            if _lost_database(problem):
                 raise
-            if len(breaker_ids) == 1:
-                _log.error("breaker not evaluated", breaker=breaker_ids[0], error=str(problem))
-                return 0
-            break
-        except Exception:
             if len(breaker_ids) == 1:
                 _log.exception("breaker not evaluated", breaker=breaker_ids[0])
                 return 0
             break
     half = len(breaker_ids) // 2
     return _evaluate(breaker_ids[:half]) + _evaluate(breaker_ids[half:]) if half else 0
+
+
+def _lost_database(problem: Exception) -> bool:
+    """PostgreSQL is away or going: no smaller portion helps, and the next tick tries again."""
+    if not isinstance(problem, OperationalError | InterfaceError):
+        return False
+    state: str | None = getattr(problem.__cause__, "sqlstate", None)
+    return state is None or state.startswith(("08", "57P"))
 
 
 @transaction.atomic

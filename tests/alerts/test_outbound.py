@@ -82,7 +82,7 @@ def test_it_posts_and_keeps_the_host(httpserver: HTTPServer):
 
     assert reply.status == 204
     request, _ = httpserver.log[0]
-    assert request.host == f"{httpserver.host}:{httpserver.port}".replace("localhost", "127.0.0.1")
+    assert request.host == f"{httpserver.host}:{httpserver.port}"
     assert request.headers["x-test"] == "1"
     assert request.data == b"{}"
 
@@ -235,11 +235,9 @@ def test_what_is_no_http_is_told():
         ("nan", None),
         ("soon", None),
         ("1e99", 7 * 86_400),
-        (format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True), 100),
-        (format_datetime(datetime.now(UTC) - timedelta(seconds=100), usegmt=True), None),
     ],
 )
-def test_retry_after_is_seconds_or_a_date(httpserver: HTTPServer, said: str, seconds: float | None):
+def test_retry_after_is_seconds(httpserver: HTTPServer, said: str, seconds: float | None):
     httpserver.expect_request("/").respond_with_data("", status=503, headers={"Retry-After": said})
 
     reply = send(httpserver.url_for("/"))
@@ -272,3 +270,13 @@ def test_what_cannot_be_a_webhooks_url_is_refused(url: str):
 )
 def test_what_can_be_one_is_not(url: str):
     assert url_problem(url) is None
+
+
+@pytest.mark.parametrize(("ahead_s", "seconds"), [(100, 100), (-100, None)])
+def test_retry_after_may_be_a_date(httpserver: HTTPServer, ahead_s: int, seconds: float | None):
+    said = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead_s), usegmt=True)
+    httpserver.expect_request("/").respond_with_data("", status=503, headers={"Retry-After": said})
+
+    reply = send(httpserver.url_for("/"))
+
+    assert reply.retry_after == (None if seconds is None else pytest.approx(seconds, abs=30))

@@ -11,6 +11,11 @@ from psycopg import sql
 from tests.support.eventually import eventually
 
 _KEY = 4_711
+# Locks of all databases are listed, and other workers of the run stop theirs by the same key.
+_WAITING = (
+    " FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 class Stop:
@@ -23,20 +28,13 @@ class Stop:
         eventually(lambda: self._waiting() >= by, within=30)
 
     def _waiting(self) -> int:
-        row = self._connection.execute(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted",
-            [_KEY],
-        ).fetchone()
+        row = self._connection.execute("SELECT count(*)" + _WAITING, [_KEY]).fetchone()
         assert row is not None
         return int(row[0])
 
     def gone(self) -> None:
         """Waits until nobody stands there: PostgreSQL notices a killed client late by itself."""
-        self._connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks"
-            " WHERE locktype = 'advisory' AND objid = %s AND NOT granted",
-            [_KEY],
-        )
+        self._connection.execute("SELECT pg_terminate_backend(pid)" + _WAITING, [_KEY])
         eventually(lambda: self._waiting() == 0, within=30)
 
 
