@@ -17,6 +17,7 @@ import sys
 import venv
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> None:
     build_frontend()
 
 
-def stop(line: str) -> None:
+def stop(line: str) -> NoReturn:
     """Ends with one line for the person who called."""
     sys.exit(line)
 
@@ -149,7 +150,6 @@ def node_and_npm() -> tuple[Path, Path]:
         package = wheel_folder()
     if package is None:
         stop("The front end needs Node 20 or later: install it, then run this again.")
-        raise AssertionError
     return package / "bin" / "node", package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 

@@ -15,6 +15,7 @@ from tests.support import servers, stack
 from tests.support.stack import Stack
 
 
+@pytest.hookimpl(trylast=True)  # others add groups too
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that share the live system run in one worker, so that it is started once (`--dist=loadgroup`)."""
     for item in items:

@@ -37,7 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group("demo"))
 
 
-@pytest.fixture(scope="session")
+# Both for this package alone: Playwright's loop, while it is open, is in the way of every other test of the
+# process that uses Django's database or asyncio, and the demo's load is in the way of all.
+@pytest.fixture(scope="package")
 def running_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     running = stack.start_ready(
         tmp_path_factory.mktemp("demo") / "data", "--demo", "shop", "--port", "0"
@@ -54,7 +56,7 @@ def shop(running_shop: Shop) -> Iterator[Shop]:
     running_shop.rest()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     with sync_api.sync_playwright() as playwright:
