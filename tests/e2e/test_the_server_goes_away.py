@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from tests.e2e.pages import Pages, same_window, shows, states_on, was_reloaded
+from tests.e2e.pages import Pages, is_live, same_window, shows, states_on, was_reloaded
 from tests.e2e.shop import Shop
+from tests.faults.outage import outage
 from tests.support.eventually import eventually
 
 
@@ -39,3 +40,32 @@ def test_a_killed_web_process_makes_the_page_stale_and_its_return_makes_it_true_
     eventually(lambda: shop.breaker()["states"] == {"closed": 3}, within=30)
     for service in ("warehouse", "a-new-one"):
         shop.report(service, "closed")
+
+
+def test_a_page_whose_server_has_lost_the_database_is_not_live(shop: Shop, pages: Pages) -> None:
+    """The web process still answers, and knows nothing new: that is not a live picture."""
+    board = pages.sign_in()
+    same_window(board)
+    pages.away_is_fine = True
+
+    with outage(shop.stack, "postgres"):
+        # Three seconds until the server counts itself as blind, four until the page misses its word.
+        board.wait_for_selector("[data-live=stale]", timeout=10_000)
+
+    is_live(board, within=20)
+    assert not was_reloaded(board)
+
+
+def test_without_redis_the_page_stays_live_and_true(shop: Shop, pages: Pages) -> None:
+    shop.report("warehouse", "closed")
+    [warehouse] = [id for id, each in shop.board().items() if each["service"] == "warehouse"]
+    board = pages.sign_in()
+    shows(board, warehouse, "closed")
+
+    with outage(shop.stack, "redis"):
+        shop.report("warehouse", "open")
+        shows(board, warehouse, "open", within=4)
+        is_live(board)
+
+    shop.report("warehouse", "closed")
+    shows(board, warehouse, "closed", within=4)

@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _broken_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running = stack.start_ready(
         tmp_path_factory.mktemp("faults") / "data", "--port", "0", "--workers", "2"
