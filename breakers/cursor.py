@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from django.db.models import Model, Q, QuerySet
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from breakers.errors import FieldError, Invalid
 
 LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
+_MAC = 12
 Row = TypeVar("Row", bound=Model)
 
 
@@ -23,17 +25,24 @@ def _fingerprint(query: Mapping[str, object]) -> str:
 
 
 def encode(query: Mapping[str, object], position: Iterable[object]) -> str:
-    """A cursor that stands after `position` in the results of `query`."""
+    """A cursor that stands after `position` in the results of `query`; signed, so that none can be made up."""
     keys = [at.isoformat() if isinstance(at, datetime) else at for at in position]
-    text = json.dumps([_fingerprint(query), *keys], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    text = json.dumps([_fingerprint(query), *keys], separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(_mac(text) + text).decode().rstrip("=")
+
+
+def _mac(text: bytes) -> bytes:
+    return salted_hmac("panelboard.cursor", text, algorithm="sha256").digest()[:_MAC]
 
 
 def decode(cursor: str, query: Mapping[str, object], types: Sequence[type]) -> list[Any]:
     """The position in a cursor; raises Invalid for another query's, or for what is no cursor."""
     try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        fingerprint, *keys = json.loads(base64.urlsafe_b64decode(padded.encode()))
+        sealed = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
+        mac, text = sealed[:_MAC], sealed[_MAC:]
+        if not constant_time_compare(mac, _mac(text)):
+            raise ValueError("not ours")
+        fingerprint, *keys = json.loads(text)
         position = [
             datetime.fromisoformat(key) if kind is datetime else kind(key)
             for key, kind in zip(keys, types, strict=True)

@@ -130,8 +130,11 @@ class Decisions:
             return None
         same_boot = held is not None and held.last.boot == boot
         seq = item.seq if item.seq is not None or not same_boot or held is None else held.last.seq
-        at = min(item.since.astimezone(UTC), self._now) if item.since else self._now
-        at = max(at, self._now - _OLDEST)
+        at = self._now
+        if item.since is not None and item.since < self._now:
+            # Compared first: a time at the edge of the calendar cannot be moved to UTC.
+            oldest = self._now - _OLDEST
+            at = item.since.astimezone(UTC) if item.since > oldest else oldest
         if held is not None and (same_boot or (instance, boot) not in self._ledger.boots):
             if same_boot and (seq if seq is not None else -1) < (
                 held.last.seq if held.last.seq is not None else -1

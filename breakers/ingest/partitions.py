@@ -20,8 +20,10 @@ class Partitions:
         self._known.clear()
 
     async def ensure(self, connection: Connection, events: Iterable[Happened]) -> None:
-        """Makes the missing ones for `events`, and for what the server itself says today."""
-        wanted = {("event", _monday(datetime.now(UTC).date()))}
+        """Makes the missing ones for `events`, and for what the server itself may say: of today, or of
+        up to a week ago, where a hello tells since when it has been so."""
+        today = datetime.now(UTC).date()
+        wanted = {("event", _monday(day)) for day in (today, today - timedelta(days=7))}
         for event in events:
             day = event.occurred_at.date()
             wanted.add(("snapshot", day) if event.type == "snapshot" else ("event", _monday(day)))

@@ -125,7 +125,8 @@ class Writer:
             _log.warning("database away", error=str(problem).strip(), jobs=len(group))
             self._answer_all(group, Overloaded("The database does not answer.", retry_after=2))
             return
-        except psycopg.Error as problem:
+        except Exception as problem:
+            # Data, or a fault of ours that some data brings out: others must not suffer for it.
             await self._halve(group, problem)
             return
         for job in group:
@@ -146,8 +147,8 @@ class Writer:
                 await asyncio.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
 
-    async def _halve(self, group: Sequence[AnyJob], problem: psycopg.Error) -> None:
-        """Data failed the transaction: look for the guilty event, so that it alone is refused."""
+    async def _halve(self, group: Sequence[AnyJob], problem: Exception) -> None:
+        """Something failed the transaction: look for the guilty event, so that it alone is refused."""
         if len(group) > 1:
             middle = len(group) // 2
             await self._write(group[:middle])
@@ -168,7 +169,7 @@ class Writer:
             else:
                 _set(job.done, outcomes)
             return
-        _log.error("refused by the database", error=str(problem).strip(), job=type(job).__name__)
+        _log.error("not stored", job=type(job).__name__, exc_info=problem)
         if isinstance(job, Batch):
             _set(job.done, [Refused((FieldError((), "could not be stored"),))])
         else:

@@ -324,3 +324,36 @@ async def test_a_revoked_key_ends_its_sockets_within_seconds(web: Web) -> None:
         await ApiKey.objects.filter(name="short").aupdate(revoked_at=timezone.now())
 
         assert await asyncio.wait_for(close_code(agent), 5) == 4401
+
+
+@pytest.mark.parametrize(
+    "since", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z"]
+)
+async def test_a_since_at_the_edge_of_the_calendar_is_bounded(web: Web, since: str) -> None:
+    async with web.agent(CLOSED | {"since": since}):
+        assert (await web.breaker("orders", "catalog"))["state"] == "closed"
+
+
+async def test_one_that_cannot_be_stored_takes_nobody_with_it(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours, brought out by one event, is that event's alone."""
+    from breakers.ingest import ledger
+
+    plain = ledger.Ledger._change_of
+
+    def faulty(self: ledger.Ledger, row: Any) -> Any:
+        if row.event.detail == "poison":
+            raise OverflowError
+        return plain(self, row)
+
+    monkeypatch.setattr(ledger.Ledger, "_change_of", faulty)
+    event = {"service": "orders", "breaker": "catalog", "environment": "prod", "to": "open"}
+    answers = await asyncio.gather(
+        *(web.post_events(event, event | {"detail": "poison"}) for _ in range(5)),
+        *(web.post_events(event) for _ in range(5)),
+    )
+
+    assert [answer.status_code for answer in answers] == [202] * 10
+    assert [answer.json()["accepted"] for answer in answers] == [1] * 10
+    assert answers[0].json()["rejected"][0]["index"] == 1

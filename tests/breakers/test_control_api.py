@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from datetime import timedelta
 from typing import Any
 
@@ -229,3 +230,16 @@ def test_a_revoked_key_is_unauthenticated(client: Client) -> None:
     ApiKey.objects.update(revoked_at=timezone.now() - timedelta(seconds=1))
 
     assert client.get("/api/v1/breakers", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "position", ["[1e999]", "[99999999999999999999]", "[" * 5000, '["a\\u0000"]', "[]", "{}", "nul"]
+)
+def test_a_cursor_cannot_be_made_up(client: Client, position: str) -> None:
+    cursor = base64.urlsafe_b64encode(position.encode()).decode()
+
+    for path in ("breakers", "audit", "services", "overrides", "rules", "incidents"):
+        answer = client.get(
+            f"/api/v1/{path}", {"cursor": cursor}, headers=bearer("read", "operate")
+        )
+        assert answer.status_code == 422, path
