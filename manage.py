@@ -8,10 +8,14 @@ import sys
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
     try:
+        if sys.argv[1:2] == ["up"]:
+            from dashboard.supervisor.cli import main as up
+
+            sys.exit(up(sys.argv[2:]))
         from django.core.management import execute_from_command_line
-    except ImportError:
+    except ModuleNotFoundError as missing:
         sys.exit(
-            "Django is not installed here: run `make setup`, then `.venv/bin/python manage.py …`."
+            f"{missing.name} is not installed here: run `make setup`, then `.venv/bin/python manage.py …`."
         )
     execute_from_command_line(sys.argv)
 
