@@ -212,8 +212,8 @@ BAD_EVENTS = {
     "no state": ({"service": "a", "breaker": "b"}, ["to"]),
     "a time without a zone": (event(occurred_at="2026-01-01T00:00:00"), ["occurred_at"]),
     "a time that is none": (event(occurred_at="yesterday"), ["occurred_at"]),
-    "a time too old": (event(occurred_at=at(-8 * 86400)), ["occurred_at"]),
-    "a time too far ahead": (event(occurred_at=at(600)), ["occurred_at"]),
+    "a time too old": (event(occurred_at="8 days ago"), ["occurred_at"]),
+    "a time too far ahead": (event(occurred_at="10 minutes ahead"), ["occurred_at"]),
     "a negative seq": (event(seq=-1), ["seq"]),
     "a seq beyond 2^53": (event(seq=2**53), ["seq"]),
     "a fractional seq": (event(seq=1.5), ["seq"]),
@@ -233,6 +233,11 @@ BAD_EVENTS = {
 @pytest.mark.parametrize("name", BAD_EVENTS)
 async def test_an_odd_value_is_refused_with_its_place(web: Web, name: str) -> None:
     bad, loc = BAD_EVENTS[name]
+    times = {"8 days ago": at(-8 * 86400), "10 minutes ahead": at(600)}
+    if isinstance(bad, dict) and bad.get("occurred_at") in times:
+        bad = bad | {
+            "occurred_at": times[bad["occurred_at"]]
+        }  # as of now, not of the start of the run
 
     answer = await web.http.post("/api/v1/events", json=[bad], headers=web.bearer())
 
