@@ -21,8 +21,8 @@ LANES = 4
 PAUSE_S = 0.02
 BATCHES_MAX = 400
 """Of each lane: the stream is bounded even if nobody ends it."""
-OPEN_EVERY = 12
-"""A breaker opens in one batch of so many, and closes in the next."""
+OPEN_EVERY = 24
+"""A breaker opens in one batch of so many, and closes in the next; the lanes take turns."""
 GIVE_UP_S = 60
 
 
@@ -30,12 +30,19 @@ GIVE_UP_S = 60
 class Lane:
     """One breaker. Its batches go one after the other, so that what it went through is known."""
 
-    breaker: str
+    place: int
     sent: list[str] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
     repeats: int = 0
     opened: int = 0
     state: str = "unknown"
+
+    @property
+    def breaker(self) -> str:
+        return f"breaker-{self.place}"
+
+    def opens_in(self, batch: int) -> bool:
+        return batch % OPEN_EVERY == (self.place + 1) * OPEN_EVERY // LANES % OPEN_EVERY
 
     def batch(self, number: int, states: list[str]) -> list[dict[str, Any]]:
         events = [
@@ -59,7 +66,7 @@ class Flow:
 
     def __init__(self, stack: Stack, service: str) -> None:
         self.service = service
-        self.lanes = [Lane(f"breaker-{number}") for number in range(LANES)]
+        self.lanes = [Lane(place) for place in range(LANES)]
         self.board: dict[str, dict[str, Any]] = {}
         """As told over /live/v1 alone."""
         self.connections = 0
@@ -115,7 +122,7 @@ class Flow:
                 await self._send(http, lane, lane.batch(number, ["closed"]))
                 return
             states = ["half_open", "closed", "half_open", "closed"]
-            if number % OPEN_EVERY == 0:
+            if lane.opens_in(number):
                 states.append("open")
             await self._send(http, lane, lane.batch(number, states))
             await asyncio.sleep(PAUSE_S)

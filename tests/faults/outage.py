@@ -1,4 +1,4 @@
-"""An outage of one part that lasts as long as a test wants: kill -9, with nobody there to start it again."""
+"""An outage that lasts as long as a test wants: kill -9, with nobody there to start it again."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ def processes(stack: Stack, part: str) -> dict[str, int]:
 
 
 @contextmanager
-def outage(stack: Stack, part: str) -> Iterator[None]:
-    """The part is gone within the block; afterwards it must be back, and all ready, within 30 s."""
+def outage(stack: Stack, *parts: str) -> Iterator[None]:
+    """The parts are gone within the block; afterwards they must be back, and all ready, within 30 s."""
     os.kill(stack.process.pid, signal.SIGSTOP)
     try:
-        killed = processes(stack, part)
-        assert killed
+        killed = {name: pid for part in parts for name, pid in processes(stack, part).items()}
+        assert len(killed) >= len(parts)
         for pid in killed.values():
             os.kill(pid, signal.SIGKILL)
         yield
     finally:
         os.kill(stack.process.pid, signal.SIGCONT)
     began = time.monotonic()
-    for name, pid in killed.items():
-        eventually(lambda: stack.restarted(name, pid), within=BACK_WITHIN_S, every=0.05)  # noqa: B023
+    eventually(
+        lambda: all(stack.restarted(name, pid) for name, pid in killed.items()),
+        within=BACK_WITHIN_S,
+        every=0.05,
+    )
     assert time.monotonic() - began < BACK_WITHIN_S

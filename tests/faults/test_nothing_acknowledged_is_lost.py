@@ -21,6 +21,8 @@ pytestmark = pytest.mark.xdist_group("faults")
 
 NAMES = {"worker": "worker", "redis": "redis", "postgres": "postgresql"}
 """As /readyz says them."""
+TOLD_WITHIN_S = 90
+"""What a killed worker had in hand is sent again when its claim has run out: a minute at most, and seldom."""
 
 
 @pytest.fixture
@@ -91,21 +93,26 @@ def missing_parts(stack: Stack) -> list[str]:
     return list(told["missing"]) if status == 503 else []
 
 
-@pytest.mark.parametrize("part", ["web", "worker", "redis", "postgres"])
-def test_a_part_killed_while_events_flow_costs_nothing_that_was_acknowledged(
-    broken_stack: Stack, receiver: Receiver, part: str
+@pytest.mark.parametrize(
+    "parts",
+    [("web",), ("worker",), ("redis",), ("postgres",), ("postgres", "redis", "web", "worker")],
+    ids=lambda parts: "+".join(parts),
+)
+def test_what_is_killed_while_events_flow_costs_nothing_that_was_acknowledged(
+    broken_stack: Stack, receiver: Receiver, parts: tuple[str, ...]
 ) -> None:
-    stack, service = broken_stack, f"flow-{part}-{uuid4().hex[:6]}"
+    stack, service = broken_stack, f"flow-{uuid4().hex[:6]}"
     alert(stack, service, receiver)
 
     with Flow(stack, service) as flow:
-        eventually(lambda: sum(lane.opened for lane in flow.lanes) >= 4 and flow.board, within=20)
-        with outage(stack, part):
+        eventually(lambda: sum(lane.opened for lane in flow.lanes) >= 2 and flow.board, within=20)
+        with outage(stack, *parts):
             # Long enough for the probe to see it, and for clients to come and go.
-            if part == "web":
+            if "web" in parts:
                 with pytest.raises(httpx2.HTTPError):
                     httpx2.get(f"{stack.url}/healthz", timeout=1)
             else:
+                [part] = parts
                 eventually(lambda: NAMES[part] in missing_parts(stack), within=10)
                 assert httpx2.get(f"{stack.url}/healthz", timeout=5).status_code == 200
         after = len(flow.acknowledged)
@@ -117,7 +124,7 @@ def test_a_part_killed_while_events_flow_costs_nothing_that_was_acknowledged(
         assert len(flow.sent) > 100
         assert sorted(flow.acknowledged) == sorted(flow.sent)
         assert stored(stack, service) == Counter(flow.sent)
-        if part in ("web", "postgres"):
+        if "web" in parts or "postgres" in parts:
             assert sum(lane.repeats for lane in flow.lanes) > 0
 
         # I8: the socket's board, cut off or not, is the database's within a second.
@@ -152,6 +159,6 @@ def test_a_part_killed_while_events_flow_costs_nothing_that_was_acknowledged(
         )
         return True
 
-    eventually(all_told, within=30, every=0.1)
+    eventually(all_told, within=TOLD_WITHIN_S, every=0.1)
     assert {len(known) for known in receiver.ids.values()} == {1}
     assert receiver.forged == 0
