@@ -54,8 +54,8 @@ class Parcel:
 class ChannelKind(Kind, frozen=True):
     """A way to send; the fields of a kind are its config."""
 
-    lease_s = 60.0
-    """Longer than any attempt may take."""
+    lease_s = 30.0
+    """Longer than any attempt may take (a webhook: 15 s); a worker that dies with one in hand delays it so long."""
 
     @classmethod
     def make_secrets(cls) -> dict[str, Any]:

@@ -9,10 +9,13 @@ import type { Frame } from "../live/frames";
 import { Refresher } from "../page/refresh";
 import { copyButtons } from "../page/copy";
 import { keys } from "../page/keys";
+import { watchParts } from "../page/parts";
 
 setServerTime(document.documentElement.dataset["now"] ?? "");
 keys();
 copyButtons();
+const notice = document.querySelector<HTMLElement>("[data-parts-notice]");
+if (notice !== null) watchParts(notice);
 
 const live = document.querySelector<PbLive>("pb-live");
 const regions = document.querySelectorAll<HTMLElement>("[data-refresh]");

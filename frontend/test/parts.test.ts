@@ -1,0 +1,15 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { meaning } from "../src/page/parts";
+
+test("a missing worker is told by what it means", () => {
+  assert.ok(meaning(["worker"]).startsWith("No worker answers: alerts and messages wait"));
+});
+
+test("without redis nobody claims to know of the worker", () => {
+  assert.equal(meaning(["redis", "worker"]), meaning(["redis"]));
+});
+
+test("an unknown part is named", () => {
+  assert.equal(meaning(["oracle"]), "oracle does not answer.");
+});
