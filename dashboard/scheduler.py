@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 from celery.beat import ScheduleEntry, Scheduler
+from celery.schedules import schedule
 from django.conf import settings
 
 from dashboard.lanes import LANES
@@ -22,6 +23,13 @@ class TickScheduler(Scheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._signs = Signs("beat", settings.REDIS_URL)
         super().__init__(*args, **kwargs)
+
+    def setup_schedule(self) -> None:
+        """Everything is due at the start: nothing remembers when it ran last, and an hour may not come."""
+        super().setup_schedule()
+        for entry in self.schedule.values():
+            assert isinstance(entry.schedule, schedule)
+            entry.last_run_at -= entry.schedule.run_every
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         delay: float = super().tick(*args, **kwargs)

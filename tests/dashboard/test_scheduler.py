@@ -1,0 +1,31 @@
+"""Beat's ticks: all due at the start, and without a backlog while no worker runs."""
+
+from __future__ import annotations
+
+import redis
+from django.conf import settings
+
+from dashboard.celery import app
+from dashboard.scheduler import BACKLOG_KEPT, BACKLOG_MAX, TickScheduler
+from dashboard.signs import KEY_PREFIX, any_sign
+
+
+def test_everything_is_due_at_the_start() -> None:
+    scheduler = TickScheduler(app)
+
+    assert len(scheduler.schedule) == 3
+    assert all(entry.is_due().is_due for entry in scheduler.schedule.values())
+
+
+def test_a_tick_gives_a_sign_of_life_and_trims_what_nobody_took() -> None:
+    scheduler = TickScheduler(app)
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.rpush(f"{KEY_PREFIX}evaluate", *range(BACKLOG_MAX + 1))
+
+        for _ in scheduler.schedule:
+            scheduler.tick()
+
+        assert client.exists(any_sign("beat"))
+        # What was kept, and the ticks that were just sent.
+        assert BACKLOG_KEPT <= client.llen(f"{KEY_PREFIX}evaluate") <= BACKLOG_KEPT + 3
+        client.delete(f"{KEY_PREFIX}evaluate", f"{KEY_PREFIX}deliver")
