@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
 if TYPE_CHECKING:
@@ -91,9 +92,9 @@ def test_the_first_paint_is_what_the_script_draws_over_it(
     painted = painted[painted.index("<pb-board>") : painted.index("</pb-board>")]
     page.goto(address)
     page.wait_for_selector("[data-live=live]")
-    page.wait_for_function(
-        "document.querySelector('.past .small span:last-child').textContent !== ''"
-    )
+    # Asked from here: a predicate that polls in the page is an eval, which the policy refuses.
+    trips = page.locator(".past .small span:last-child").first
+    eventually(lambda: trips.text_content())
     drawn = page.evaluate("document.querySelector('pb-board').outerHTML")
 
     # The grouping of the rows is a choice that only scripts can offer; counts are of all that matches.
