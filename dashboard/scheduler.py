@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import redis
 from celery.beat import ScheduleEntry, Scheduler
-from celery.schedules import schedule
 from django.conf import settings
 
 from dashboard.lanes import LANES
@@ -15,6 +15,8 @@ from dashboard.signs import EVERY_S, KEY_PREFIX, Signs
 BACKLOG_MAX = 1_000
 """Wakes that may wait in a queue. Each says only "look at the rows", so that all but a few can go."""
 BACKLOG_KEPT = 50
+_LONGER_THAN_ANY = timedelta(days=1)
+"""Of the intervals in the beat table."""
 
 
 class TickScheduler(Scheduler):
@@ -28,8 +30,7 @@ class TickScheduler(Scheduler):
         """Everything is due at the start: nothing remembers when it ran last, and an hour may not come."""
         super().setup_schedule()
         for entry in self.schedule.values():
-            assert isinstance(entry.schedule, schedule)
-            entry.last_run_at -= entry.schedule.run_every
+            entry.last_run_at -= _LONGER_THAN_ANY
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         delay: float = super().tick(*args, **kwargs)
