@@ -30,7 +30,7 @@ class TickScheduler(Scheduler):
         """Everything is due at the start: nothing remembers when it ran last, and an hour may not come."""
         super().setup_schedule()
         for entry in self.schedule.values():
-            entry.last_run_at -= _LONGER_THAN_ANY
+            entry.last_run_at = self.app.now() - _LONGER_THAN_ANY
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         delay: float = super().tick(*args, **kwargs)
