@@ -187,7 +187,10 @@ def test_a_wish_to_stop_while_starting_leaves_no_process(
     make_stack: MakeStack, how: signal.Signals
 ) -> None:
     starting = make_stack(ready=False)
-    eventually(lambda: "postgres" in starting.run["parts"] and "redis" in starting.run["parts"])
+    eventually(
+        lambda: "postgres" in starting.run["parts"] and "redis" in starting.run["parts"],
+        within=stacks.START_S,
+    )
     processes = starting.processes()
 
     starting.process.send_signal(how)
