@@ -1,4 +1,5 @@
 -- name: summaries
+-- A breaker is closed since its last instance closed, and anything graver since its first one was so.
 -- One row a breaker. Live = neither lost nor retired; `instances` counts the lost ones too, the retired
 -- never. Rates are weighted by calls where calls are known. Applied and pending count the live
 -- instances within the override's scope, against the revision that made it.
@@ -21,7 +22,7 @@ CROSS JOIN LATERAL (
            min(since) FILTER (WHERE state = 'forced_open')      AS forced_open_since,
            min(since) FILTER (WHERE state = 'half_open')        AS half_open_since,
            min(since) FILTER (WHERE state = 'forced_closed')    AS forced_closed_since,
-           min(since) FILTER (WHERE state = 'closed')           AS closed_since,
+           max(since) FILTER (WHERE state = 'closed')           AS closed_since,
            min(since) FILTER (WHERE state = 'unknown')          AS unknown_since,
            CASE WHEN sum(calls) FILTER (WHERE rate IS NOT NULL) > 0
                 THEN sum(rate * calls) / sum(calls) FILTER (WHERE rate IS NOT NULL)
