@@ -19,7 +19,7 @@ Target = Annotated[str, Meta(max_length=NAME_MAX)]
 Seq = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
 Count = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
-Positive = Annotated[float, Meta(gt=0, le=1e9)]
+Positive = Annotated[float, Meta(ge=0.001, le=1e9)]
 Milliseconds = Annotated[float, Meta(ge=0, le=1e12)]
 Time = Annotated[datetime, Meta(tz=True)]
 Labels = Annotated[

@@ -258,6 +258,14 @@ class AgentHub:
                 socket.heard = True
             return
         # The rest no longer hold their instance: taken over, or lost and to be introduced again.
+        if not by_session:
+            return
+        try:
+            await self._end_those_taken(by_session)
+        except _AWAY as problem:  # the next heartbeat finds them again
+            _log.warning("takeovers not looked up", error=str(problem).strip())
+
+    async def _end_those_taken(self, by_session: Mapping[UUID, AgentSocket]) -> None:
         async with self._pool.connection() as connection:
             for session, socket in by_session.items():
                 introduced = socket.session.introduced

@@ -42,9 +42,11 @@ CROSS JOIN LATERAL (
         FROM breaker_instance bi
         JOIN instance i ON i.id = bi.instance_id AND i.retired_at IS NULL
         CROSS JOIN LATERAL (
-            SELECT (bi.metrics ->> 'failure_rate')::float AS rate, (bi.metrics ->> 'failed')::float AS failed,
+            -- By way of numeric: a float so small that dividing by it overflows must not fail the board.
+            SELECT round((bi.metrics ->> 'failure_rate')::numeric, 6)::float AS rate,
+                   (bi.metrics ->> 'failed')::float AS failed,
                    CASE WHEN i.lost_at IS NULL THEN (bi.metrics ->> 'calls')::float END AS calls,
-                   (bi.metrics ->> 'window')::float AS span
+                   greatest(round((bi.metrics ->> 'window')::numeric, 6), 0.001)::float AS span
         ) m
         WHERE bi.breaker_id = b.id
     ) per_instance

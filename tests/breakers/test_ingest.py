@@ -304,3 +304,14 @@ async def test_a_long_detail_is_cut(web: Web) -> None:
     stored = await Event.objects.aget()
     assert stored.detail is not None
     assert len(stored.detail) == 2000
+
+
+async def test_the_smallest_numbers_do_not_fail_the_board(web: Web) -> None:
+    tiny = {"failure_rate": 5e-324, "calls": 1000, "window": 0.001}
+    await web.post_events(
+        event(metrics=tiny), event(instance="two", metrics={"failure_rate": 0, "calls": 1})
+    )
+    refused = await web.post_events(event(metrics={"window": 1e-320, "calls": 400}))
+
+    assert refused.status_code == 422
+    assert (await web.breaker("orders", "catalog"))["failure_rate"] == 0
