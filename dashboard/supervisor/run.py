@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 import signal
 import socket
 from collections.abc import Callable
@@ -14,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dashboard.config import Config
-from dashboard.supervisor import parts
-from dashboard.supervisor.folder import Folder, write_private
+from dashboard.supervisor import environment, parts
+from dashboard.supervisor.folder import Folder
 from dashboard.supervisor.keeper import GaveUp, Keeper
 from dashboard.supervisor.output import Output
 from dashboard.supervisor.parts import Part, Program
@@ -110,7 +109,8 @@ class System:
             self._keep(part)
         await self._all_ready()
         if self.options.demo:
-            self._keep(parts.demo(program, self.options.demo, self.folder.path / DEMO_FILE))
+            demo = self._program(self._demo_env())
+            self._keep(parts.demo(demo, self.options.demo, self.folder.path / DEMO_FILE))
             await self._all_ready()
         await self._until(lambda: parts.answers_http(f"{self.local_url}/readyz"))
         self.is_ready = True
@@ -190,34 +190,24 @@ class System:
         )
 
     def _env(self) -> dict[str, str]:
-        """The environment of our own processes: this one's, and what `up` knows better."""
-        env = {name: value for name, value in os.environ.items() if name != "DATABASE_OWNER_URL"}
-        env.update(
-            DATABASE_URL=self.addresses.database_url,
-            REDIS_URL=self.addresses.redis_url,
-            PANELBOARD_DATA_DIR=str(self.folder.path),
-            PUBLIC_URL=self.public_url,
-            PYTHONUNBUFFERED="1",
+        env = environment.of_the_program(
+            database_url=self.addresses.database_url,
+            redis_url=self.addresses.redis_url,
+            data_dir=self.folder.path,
+            public_url=self.public_url,
         )
-        env.setdefault("PANELBOARD_LOG_FORMAT", "text")
         if self.options.demo:
-            key = self._demo_key()
-            allowed = [self.config.webhook_allow, "127.0.0.1"]
-            env.update(
-                PANELBOARD_WEBHOOK_ALLOW=",".join(filter(None, allowed)),
-                PANELBOARD_DEMO_KEY=key,
-                PANELBOARD_URL=self.local_url,
-                PANELBOARD_API_KEY=key,
-            )
+            key = environment.demo_key(self.folder.path)
+            env |= environment.with_the_demo(key=key, allowed=self.config.webhook_allow)
         return env
 
-    def _demo_key(self) -> str:
-        path = self.folder.path / "demo_key"
-        try:
-            return path.read_text().strip()
-        except FileNotFoundError:
-            write_private(path, f"pb_{secrets.token_urlsafe(32)}")
-            return path.read_text()
+    def _demo_env(self) -> dict[str, str]:
+        return environment.of_the_demo(
+            url=self.local_url,
+            public_url=self.public_url,
+            key=environment.demo_key(self.folder.path),
+            data_dir=self.folder.path,
+        )
 
     def _keep(self, part: Part) -> None:
         keeper = Keeper(part, self.output, on_change=self.announce)
