@@ -16,8 +16,20 @@ _EVERYTHING = (
 )
 
 
+_PARTITIONS = """
+    SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent IN ('event'::regclass, 'snapshot'::regclass)
+"""
+
+
 def grant_program_role(role: str) -> None:
     """Gives `role` its rights; called by the owner after migrating, and harmless when repeated."""
     with connection.cursor() as cursor:
         for statement in _EVERYTHING:
             cursor.execute(sql.SQL(statement).format(role=sql.Identifier(role)))
+        # A partition is a table of its own: what is granted on all tables is granted on it too. History
+        # is written and read through its parent alone.
+        cursor.execute(_PARTITIONS)
+        for (name,) in cursor.fetchall():
+            revoke = sql.SQL("REVOKE ALL ON {partition} FROM {role}")
+            cursor.execute(revoke.format(partition=sql.Identifier(name), role=sql.Identifier(role)))

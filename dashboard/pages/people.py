@@ -27,6 +27,11 @@ def people_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     if "person" in request.POST:
         return _change(request, actor)
     errors = _wrong(request)
+    named = set(request.POST.getlist("environments"))
+    known = set(Environment.objects.values_list("name", flat=True))
+    if named - known:
+        # Dropping an unknown name would leave fewer limits than were asked for, or none at all.
+        errors["environments"] = "There is no such environment."
     if errors:
         return _render(request, actor, errors=errors, status=422)
     with transaction.atomic():
