@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 from django.db.models import Q, QuerySet
 
+from alerts.access import channels_for
 from alerts.messages import RuleRef, incident_url
 from alerts.models import (
     Delivery,
@@ -51,8 +52,10 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class ChannelRef(msgspec.Struct, frozen=True):
-    id: str
-    name: str
+    """Where a message goes; outside the actor's limits only the kind is known."""
+
+    id: str | None
+    name: str | None
     kind: str
 
 
@@ -218,7 +221,7 @@ def incident_to_see(actor: Actor, incident_id: str) -> IncidentDetail:
         environment=row.environment,
         timeline=entries,
         notes=[one for one in entries if one.kind == "note"],
-        deliveries=deliveries_out(deliveries),
+        deliveries=deliveries_out(deliveries, actor),
     )
 
 
@@ -242,15 +245,21 @@ def deliveries_for(actor: Actor) -> QuerySet[Delivery]:
     return rows.filter(incident__in=incidents_for(actor)) if actor.limited else rows
 
 
-def deliveries_out(rows: QuerySet[Delivery] | Sequence[Delivery]) -> list[DeliveryOut]:
+def deliveries_out(
+    rows: QuerySet[Delivery] | Sequence[Delivery], actor: Actor
+) -> list[DeliveryOut]:
+    """As the actor sees them: of a channel outside the limits only the kind."""
     if isinstance(rows, QuerySet):
         rows = list(rows.select_related("channel").prefetch_related("log"))
+    seen = None
+    if actor.limited:
+        seen = set(channels_for(actor).values_list("pk", flat=True))
     return [
         DeliveryOut(
             id=str(row.pk),
             message_id=webhook_id(row),
             incident=None if row.incident_id is None else str(row.incident_id),
-            channel=ChannelRef(str(row.channel_id), row.channel.name, row.channel.kind),
+            channel=_channel(row, known=seen is None or row.channel_id in seen),
             type=row.type,
             status=row.status,
             attempts=row.attempts,
@@ -268,6 +277,12 @@ def deliveries_out(rows: QuerySet[Delivery] | Sequence[Delivery]) -> list[Delive
     ]
 
 
+def _channel(row: Delivery, *, known: bool) -> ChannelRef:
+    if not known:
+        return ChannelRef(None, None, row.channel.kind)
+    return ChannelRef(str(row.channel_id), row.channel.name, row.channel.kind)
+
+
 def newest_deliveries(
     actor: Actor, *, statuses: Collection[str] = (), limit: int = 100
 ) -> list[DeliveryOut]:
@@ -275,7 +290,7 @@ def newest_deliveries(
     rows = deliveries_for(actor)
     if statuses:
         rows = rows.filter(status__in=statuses)
-    return deliveries_out(rows.order_by("-created_at", "-id")[:limit])
+    return deliveries_out(rows.order_by("-created_at", "-id")[:limit], actor)
 
 
 def webhook_id(row: Delivery) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 from django.utils import timezone
 from ninja import Router, Schema
 
+from alerts.access import channels_for
 from alerts.api.forms import Authed, Limit, plain, statuses_of
 from alerts.deliver import retry_delivery
 from alerts.models import Delivery, DeliveryStatus
@@ -18,8 +19,10 @@ router = Router()
 
 
 class ChannelRef(Schema):
-    id: str
-    name: str
+    """`id` and `name` are null where the channel lies outside the caller's limits."""
+
+    id: str | None
+    name: str | None
     kind: str
 
 
@@ -71,14 +74,14 @@ def get_deliveries(
         cursor=cursor or None,
         query={"list": "deliveries", "status": ",".join(sorted(asked))},
     )
-    return DeliveryPage(items=[_out(row) for row in found], next=next_)
+    return DeliveryPage(items=[_out(row, request.auth) for row in found], next=next_)
 
 
 @router.get("/{delivery_id}", response=DeliveryOut)
 def get_delivery(request: Authed, delivery_id: str) -> DeliveryOut:
     """One delivery with its attempts."""
     require(request.auth, Scope.READ)
-    return _out(_row(request.auth, delivery_id))
+    return _out(_row(request.auth, delivery_id), request.auth)
 
 
 @router.post("/{delivery_id}/retry", response=DeliveryOut)
@@ -89,8 +92,10 @@ def post_retry(request: Authed, delivery_id: str) -> DeliveryOut:
     row = _row(request.auth, delivery_id)
     if row.incident_id is not None:
         incident_to_operate(request.auth, str(row.incident_id))
+    if not channels_for(request.auth).filter(pk=row.channel_id).exists():
+        raise NotFound("Its channel lies outside your limits, or is gone.")
     retry_delivery(row.pk, by=request.auth, now=timezone.now())
-    return _out(_row(request.auth, delivery_id))
+    return _out(_row(request.auth, delivery_id), request.auth)
 
 
 def _row(actor: Actor, delivery_id: str) -> Delivery:
@@ -106,6 +111,6 @@ def _row(actor: Actor, delivery_id: str) -> Delivery:
     return row
 
 
-def _out(row: Delivery) -> DeliveryOut:
-    (out,) = deliveries_out([row])
+def _out(row: Delivery, actor: Actor) -> DeliveryOut:
+    (out,) = deliveries_out([row], actor)
     return DeliveryOut(**plain(out))

@@ -194,6 +194,20 @@ def test_a_limited_key_sees_only_deliveries_of_its_incidents():
     assert call("POST", f"/deliveries/{delivery.pk}/retry")[0] == 404
 
 
+def test_of_a_channel_outside_the_limits_a_limited_key_sees_only_the_kind_and_retries_nothing():
+    make_rule(channels=[make_channel("the pager of another team")])
+    fire(service="orders")
+    delivery = Delivery.objects.get()
+    Delivery.objects.update(status="dead", finished_at=database_now())
+    call = Caller(environment="prod", services=["orders"])
+
+    (said,) = call.get("/deliveries")["items"]
+
+    assert said["channel"] == {"id": None, "name": None, "kind": "email"}
+    assert "the pager" not in str(call.get(f"/incidents/{said['incident']}"))
+    assert call("POST", f"/deliveries/{delivery.pk}/retry")[0] == 404
+
+
 def test_pages_read_what_fires_gravest_first():
     make_rule("low", severity="info", group_by=["breaker"], channels=[make_channel()])
     make_rule("high", severity="critical", group_by=["breaker"])
