@@ -37,6 +37,7 @@ def _inside(row: BreakerInstance, revision: int) -> dict[str, Any]:
         "state": row.state if instance.lost_at is None else State.UNKNOWN.value,
         "natural_state": row.natural_state,
         "since": told_time(row.since),
+        "not_closed_since": told_time(row.not_closed_since),
         "last_seen": told_time(instance.last_seen),
         "connected": instance.connected,
         "lost_at": told_time(instance.lost_at),

@@ -47,6 +47,10 @@ GRAVEST_FIRST = (
 )
 
 
+CALM = frozenset({State.CLOSED, State.FORCED_CLOSED, State.UNKNOWN})
+"""States in which nothing is refused, as far as anybody knows; any other is an outage that has a beginning."""
+
+
 class Rank(NamedTuple):
     """Where a state change stands in the history of its breaker instance; the highest is the state.
 
@@ -113,10 +117,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The current state of a breaker instance: its highest-ranking change, and since when it has been so."""
+    """The current state of a breaker instance: its highest-ranking change, and since when it has been so.
+
+    `not_closed_since` is the beginning of the outage around it: an open breaker that probes and opens again
+    has been open for seconds, and not closed for an hour. None in a calm state.
+    """
 
     last: Change
     since: datetime
+    not_closed_since: datetime | None
 
     @property
     def state(self) -> State:
@@ -132,21 +141,31 @@ def transition(held: Held | None, change: Change) -> Held | None:
 
     A change to the same state becomes the last one, and leaves `since` alone.
     """
-    if held is not None and change.rank <= held.last.rank:
+    at = change.occurred_at
+    if held is None:
+        return Held(change, at, None if change.to in CALM else at)
+    if change.rank <= held.last.rank:
         return None
-    unbroken = held is not None and held.state is change.to
-    return Held(change, held.since if held is not None and unbroken else change.occurred_at)
+    return Held(
+        change,
+        held.since if held.state is change.to else at,
+        None if change.to in CALM else held.not_closed_since or at,
+    )
 
 
 def derive(highest_first: Iterable[Change]) -> Held | None:
-    """The state that a history leads to; reads no further back than the unbroken run at its end."""
+    """The state that a history leads to; reads no further back than the run, or the outage, at its end."""
     changes = iter(highest_first)
     last = next(changes, None)
     if last is None:
         return None
-    since = last.occurred_at
+    since = outage = last.occurred_at
+    calm, unbroken = last.to in CALM, True
     for change in changes:
-        if change.to is not last.to:
+        unbroken = unbroken and change.to is last.to
+        if unbroken:
+            since = change.occurred_at
+        if (calm and not unbroken) or (not calm and change.to in CALM):
             break
-        since = change.occurred_at
-    return Held(last, since)
+        outage = change.occurred_at
+    return Held(last, since, None if calm else outage)

@@ -210,6 +210,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     states: dict[str, int]
     instances: int
     since: datetime | None
+    not_closed_since: datetime | None
+    """The beginning of the outage, its probes included: since when some live instance is not closed."""
     failure_rate: float | None
     calls_per_second: float | None
     override: OverrideSummary | None

@@ -53,6 +53,7 @@ class SummaryOut(Schema):
     states: dict[str, int]
     instances: int
     since: datetime | None
+    not_closed_since: datetime | None
     failure_rate: float | None
     calls_per_second: float | None
     override: OverrideCounts | None

@@ -95,15 +95,32 @@ def _history(
     return sorted(changes, key=lambda change: change.rank, reverse=True)
 
 
+_NAMES = (
+    "state",
+    "natural_state",
+    "since",
+    "not_closed_since",
+    "cause",
+    "reason",
+    "detail",
+    "boot",
+    "seq",
+    "at",
+    "origin",
+    "event_id",
+)
+
+
 def _columns(held: Held | None) -> _Known:
-    """What the row of a breaker instance should hold, in the order of `held`."""
+    """What the row of a breaker instance should hold, in the order of `_NAMES`."""
     if held is None:
-        return (State.UNKNOWN, *[None] * 10)
+        return (State.UNKNOWN, *[None] * (len(_NAMES) - 1))
     last = held.last
     return (
         last.to,
         last.natural_state,
         held.since,
+        held.not_closed_since,
         last.cause,
         last.reason,
         last.detail,
@@ -119,8 +136,7 @@ def _store(breaker: int, instance: int, held: Held | None) -> None:
     if held is None:
         _run(_SQL["set_unknown"], breaker=breaker, instance=instance)
         return
-    names = ("state", "natural_state", "since", "cause", "reason", "detail", "boot", "seq", "at")
-    values = dict(zip((*names, "origin", "event_id"), _columns(held), strict=True))
+    values = dict(zip(_NAMES, _columns(held), strict=True))
     lists = {name: [value] for name, value in values.items()}
     _run(_COMMIT["store_states"], breaker_id=[breaker], instance_id=[instance], **lists)
 

@@ -44,7 +44,9 @@ class Ledger:
         for found in await self._db.named("load_states", breakers=breakers, instances=instances):
             pair = found.breaker_id, found.instance_id
             if pair in pairs and found.event_id is not None:
-                self.held[pair] = Held(_change(found.state, found.at, found), found.since)
+                self.held[pair] = Held(
+                    _change(found.state, found.at, found), found.since, found.not_closed_since
+                )
         self.boots = {
             (instance, boot): at
             for instance, boot, at in await self._db.fetch("load_boots", instances=instances)
@@ -147,6 +149,7 @@ class Ledger:
                 state=[item.state for item in held],
                 natural_state=[item.natural_state for item in held],
                 since=[item.since for item in held],
+                not_closed_since=[item.not_closed_since for item in held],
                 cause=[item.last.cause for item in held],
                 reason=[item.last.reason for item in held],
                 detail=[item.last.detail for item in held],

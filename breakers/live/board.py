@@ -53,6 +53,7 @@ def _row(found: Mapping[str, Any]) -> Row:
         states=states,
         instances=found["instances"],
         since=found[f"{gravest}_since"],
+        not_closed_since=found["not_closed_since"],
         failure_rate=_rounded(found["failure_rate"]),
         calls_per_second=_rounded(found["calls_per_second"]),
         override=override,

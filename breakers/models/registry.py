@@ -137,6 +137,8 @@ class BreakerInstance(models.Model):
     state = models.CharField(max_length=13, db_default=State.UNKNOWN)
     natural_state = models.CharField(max_length=13, null=True)
     since = models.DateTimeField(null=True)
+    not_closed_since = models.DateTimeField(null=True)
+    """The beginning of the outage that it is in, probes included; null where there is none."""
     cause = models.CharField(max_length=10, null=True)
     reason = models.CharField(max_length=64, null=True)
     detail = models.TextField(null=True)

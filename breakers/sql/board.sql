@@ -24,6 +24,7 @@ CROSS JOIN LATERAL (
            min(since) FILTER (WHERE state = 'forced_closed')    AS forced_closed_since,
            max(since) FILTER (WHERE state = 'closed')           AS closed_since,
            min(since) FILTER (WHERE state = 'unknown')          AS unknown_since,
+           min(not_closed_since) FILTER (WHERE live)            AS not_closed_since,
            CASE WHEN sum(calls) FILTER (WHERE rate IS NOT NULL) > 0
                 THEN sum(rate * calls) / sum(calls) FILTER (WHERE rate IS NOT NULL)
                 ELSE avg(rate) END                              AS failure_rate,
@@ -33,7 +34,7 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT i.lost_at IS NULL AS live,
                CASE WHEN i.lost_at IS NULL THEN bi.state ELSE 'unknown' END AS state,
-               bi.since, bi.applied_revision,
+               bi.since, bi.not_closed_since, bi.applied_revision,
                (o.instances IS NULL OR i.name = ANY(o.instances))
                    AND NOT i.name = ANY(coalesce(o.excepted, '{}')) AS inside,
                m.calls, m.span,

@@ -52,7 +52,7 @@ ON CONFLICT (instance_id, boot) DO UPDATE SET first_at = EXCLUDED.first_at
 RETURNING instance_id, boot, first_at, xmax <> 0 AS moved
 
 -- name: load_states
-SELECT bi.breaker_id, bi.instance_id, bi.state, bi.natural_state, bi.since, bi.cause, bi.reason, bi.detail,
+SELECT bi.breaker_id, bi.instance_id, bi.state, bi.natural_state, bi.since, bi.not_closed_since, bi.cause, bi.reason, bi.detail,
        bi.boot, boot.first_at AS boot_at, bi.seq, bi.at, bi.origin, bi.event_id, bi.metrics_at
 FROM breaker_instance bi
 LEFT JOIN boot ON boot.instance_id = bi.instance_id AND boot.boot = bi.boot
@@ -62,15 +62,15 @@ WHERE bi.breaker_id = ANY(%(breakers)s) AND bi.instance_id = ANY(%(instances)s)
 SELECT instance_id, boot, first_at FROM boot WHERE instance_id = ANY(%(instances)s)
 
 -- name: store_states
-INSERT INTO breaker_instance AS held (breaker_id, instance_id, state, natural_state, since, cause, reason,
-    detail, boot, seq, at, origin, event_id)
+INSERT INTO breaker_instance AS held (breaker_id, instance_id, state, natural_state, since, not_closed_since,
+    cause, reason, detail, boot, seq, at, origin, event_id)
 SELECT * FROM unnest(
     %(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(state)s::text[], %(natural_state)s::text[],
-    %(since)s::timestamptz[], %(cause)s::text[], %(reason)s::text[], %(detail)s::text[], %(boot)s::text[],
-    %(seq)s::bigint[], %(at)s::timestamptz[], %(origin)s::text[], %(event_id)s::text[])
+    %(since)s::timestamptz[], %(not_closed_since)s::timestamptz[], %(cause)s::text[], %(reason)s::text[],
+    %(detail)s::text[], %(boot)s::text[], %(seq)s::bigint[], %(at)s::timestamptz[], %(origin)s::text[], %(event_id)s::text[])
 ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
     state = EXCLUDED.state, natural_state = EXCLUDED.natural_state, since = EXCLUDED.since,
-    cause = EXCLUDED.cause, reason = EXCLUDED.reason, detail = EXCLUDED.detail, boot = EXCLUDED.boot,
+    not_closed_since = EXCLUDED.not_closed_since, cause = EXCLUDED.cause, reason = EXCLUDED.reason, detail = EXCLUDED.detail, boot = EXCLUDED.boot,
     seq = EXCLUDED.seq, at = EXCLUDED.at, origin = EXCLUDED.origin, event_id = EXCLUDED.event_id
 
 -- name: store_samples

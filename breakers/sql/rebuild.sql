@@ -36,10 +36,10 @@ WHERE b.service_id = %(service)s AND e.type = 'state_change'
 ORDER BY 1, 2
 
 -- name: held
-SELECT state, natural_state, since, cause, reason, detail, boot, seq, at, origin, event_id
+SELECT state, natural_state, since, not_closed_since, cause, reason, detail, boot, seq, at, origin, event_id
 FROM breaker_instance WHERE breaker_id = %(breaker)s AND instance_id = %(instance)s
 
 -- name: set_unknown
-UPDATE breaker_instance SET state = 'unknown', natural_state = NULL, since = NULL, cause = NULL, reason = NULL,
+UPDATE breaker_instance SET state = 'unknown', natural_state = NULL, since = NULL, not_closed_since = NULL, cause = NULL, reason = NULL,
     detail = NULL, boot = NULL, seq = NULL, at = NULL, origin = NULL, event_id = NULL
 WHERE breaker_id = %(breaker)s AND instance_id = %(instance)s

@@ -16,6 +16,7 @@ export function breaker(named: Partial<Summary> = {}): Summary {
     states: { [state]: 1 },
     instances: 1,
     since: "2026-11-09T13:00:00Z",
+    not_closed_since: null,
     failure_rate: null,
     calls_per_second: null,
     override: null,

@@ -116,6 +116,24 @@ async def test_a_late_event_of_the_same_state_lengthens_the_run(web: Web) -> Non
     assert since == datetime.fromisoformat(early)
 
 
+async def test_an_outage_lasts_through_its_probes_until_the_last_instance_closes(web: Web) -> None:
+    async def outage() -> str | None:
+        return (await web.breaker("orders", "catalog"))["not_closed_since"]
+
+    first = at(-60)
+    await web.post_events(event(to="open", occurred_at=first))
+    await web.post_events(event(to="half_open", occurred_at=at(-30)))
+    await web.post_events(event(to="open", occurred_at=at(-29)))
+    await web.post_events(event(to="open", instance="other", occurred_at=at(-20)))
+    assert datetime.fromisoformat(await outage() or "") == datetime.fromisoformat(first)
+
+    await web.post_events(event(to="closed", occurred_at=at(-10)))
+    assert datetime.fromisoformat(await outage() or "") > datetime.fromisoformat(first)
+
+    await web.post_events(event(to="closed", instance="other", occurred_at=at(-9)))
+    assert await outage() is None
+
+
 async def test_a_boot_found_to_be_older_gives_its_place_up(web: Web) -> None:
     """An early event of one boot may arrive last, and then another boot's word counts."""
     await web.post_events(event(to="open", boot="x", seq=1, occurred_at=at(-10)))

@@ -107,3 +107,32 @@ def test_saying_the_same_again_keeps_since() -> None:
     assert held is not None
     assert held.since == T0 + timedelta(seconds=1)
     assert held.last.occurred_at == T0 + timedelta(seconds=5)
+
+
+def test_a_failed_probe_is_still_the_same_outage() -> None:
+    held = fold(
+        [
+            change(State.OPEN, 1, event_id="a"),
+            change(State.HALF_OPEN, 5, event_id="b"),
+            change(State.OPEN, 6, event_id="c"),
+        ]
+    )
+
+    assert held is not None
+    assert (held.since, held.not_closed_since) == (
+        T0 + timedelta(seconds=6),
+        T0 + timedelta(seconds=1),
+    )
+
+
+def test_closing_ends_an_outage_and_being_lost_or_held_closed_too() -> None:
+    for calm in (State.CLOSED, State.FORCED_CLOSED, State.UNKNOWN):
+        history = [change(State.OPEN, 1, event_id="a"), change(calm, 5, event_id="b")]
+
+        ended = fold(history)
+        again = fold([*history, change(State.OPEN, 9, event_id="c")])
+
+        assert ended is not None
+        assert again is not None
+        assert ended.not_closed_since is None
+        assert again.not_closed_since == T0 + timedelta(seconds=9)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 
 import psycopg
 import pytest
 from django.conf import settings
+from django.db import connection
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -23,6 +25,7 @@ from breakers.models import Boot, BreakerInstance, Event, Service
 from breakers.states import Change, Held, Origin, State, derive
 from breakers.wire import Happened
 
+OUTAGES_SQL = Path("breakers/migrations/sql/0003_not_closed_since.sql")
 _services = itertools.count(1)
 NOW = datetime.now(UTC).replace(microsecond=0)
 STATES = [State.CLOSED, State.OPEN, State.HALF_OPEN]
@@ -132,9 +135,10 @@ def test_any_order_repetition_and_splitting_gives_the_same(
     ):
         wanted = expected(history, held.breaker.name, held.instance.name)
         assert wanted is not None
-        assert (held.state, held.since, held.event_id) == (
+        assert (held.state, held.since, held.not_closed_since, held.event_id) == (
             wanted.state,
             wanted.since,
+            wanted.not_closed_since,
             wanted.last.event_id,
         )
         for boot in Boot.objects.filter(instance=held.instance):
@@ -144,3 +148,50 @@ def test_any_order_repetition_and_splitting_gives_the_same(
                 if f["instance"] == held.instance.name and f["boot"] == boot.boot
             ]
             assert boot.first_at == min(times)  # type: ignore[type-var]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_migration_finds_the_outages_that_the_program_would_have_noted() -> None:
+    service = f"s{next(_services)}"
+    history: list[dict[str, object]] = [
+        {
+            "event_id": f"e{number}",
+            "breaker": breaker,
+            "instance": "i1",
+            "to": to,
+            "boot": boot,
+            "seq": number,
+            "occurred_at": NOW - timedelta(seconds=60 - number),
+        }
+        for breaker in ("x", "y")
+        for number, (boot, to) in enumerate(
+            [
+                ("a", State.OPEN),
+                ("a", State.CLOSED),
+                ("a", State.OPEN),
+                ("b", State.HALF_OPEN),
+                ("b", State.OPEN if breaker == "x" else State.CLOSED),
+            ]
+        )
+    ]
+    asyncio.run(
+        commit(
+            service,
+            [
+                [
+                    [
+                        fields | {"event_id": f"{fields['breaker']}{fields['event_id']}"}
+                        for fields in history
+                    ]
+                ]
+            ],
+        )
+    )
+    noted = dict(BreakerInstance.objects.values_list("breaker__name", "not_closed_since"))
+    BreakerInstance.objects.update(not_closed_since=None)
+
+    with connection.cursor() as cursor:
+        cursor.execute(OUTAGES_SQL.read_text())
+
+    assert noted == {"x": NOW - timedelta(seconds=58), "y": None}
+    assert dict(BreakerInstance.objects.values_list("breaker__name", "not_closed_since")) == noted

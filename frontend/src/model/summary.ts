@@ -23,6 +23,8 @@ export interface Summary {
   states: Partial<Record<State, number>>;
   instances: number;
   since: string | null;
+  /** The beginning of the outage, its probes included. */
+  not_closed_since: string | null;
   failure_rate: number | null;
   calls_per_second: number | null;
   override: Override | null;

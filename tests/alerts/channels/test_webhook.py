@@ -44,6 +44,7 @@ def summary(number: int = 1, *, service: str = "orders", reason: str = "") -> Su
         states={"open": 1},
         instances=1,
         since=NOW,
+        not_closed_since=NOW,
         failure_rate=50.0,
         calls_per_second=None,
         override=None,

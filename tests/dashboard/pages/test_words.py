@@ -30,6 +30,7 @@ def summary(**named: Any) -> Summary:
         "states": {state: 1},
         "instances": 1,
         "since": None,
+        "not_closed_since": None,
         "failure_rate": None,
         "calls_per_second": None,
         "override": None,
