@@ -36,6 +36,8 @@ class Runtime:
     async def _committed(self, effects: Effects) -> None:
         if effects.changed:
             self.bus.say("changed", breakers=sorted(effects.changed))
+        if effects.wished:
+            self.bus.say("desired", services=sorted(effects.wished))
         if effects.judged:
             wake_evaluation()
 

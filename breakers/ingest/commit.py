@@ -16,6 +16,7 @@ from breakers.db import Connection
 from breakers.ingest.decide import Decisions
 from breakers.ingest.jobs import AnyJob, Batch, Disconnect, Introduce, Lose, Report, Retire
 from breakers.ingest.ledger import Ledger
+from breakers.ingest.outrun import Outrun
 from breakers.ingest.partitions import Partitions
 from breakers.ingest.registry import Registry
 from breakers.ingest.rows import Pair, Row, as_json, insert_batches, settle
@@ -35,6 +36,8 @@ class Effects:
     """Breakers whose summary may differ now."""
     judged: int = 0
     """Rows that wait in the outbox."""
+    wished: set[int] = field(default_factory=set)
+    """Services in which something is wished anew."""
 
 
 @dataclass
@@ -79,8 +82,11 @@ async def _learn_names(connection: Connection, registry: Registry, jobs: Iterabl
 async def _commit(db: Statements, registry: Registry, jobs: Sequence[AnyJob]) -> Effects:
     batches = await settle(db, registry, [job for job in jobs if isinstance(job, Batch)])
     ledger = Ledger(db)
+    outrun = Outrun(db)
+    await outrun.look(registry, jobs)
     locked = await _lock(db, ledger, registry, jobs, batches)
-    effects = Effects()
+    await outrun.catch_up()
+    effects = Effects(wished=outrun.services)
     accepted, outcomes = await insert_batches(db, batches)
     effects.answers = dict[AnyJob, Any](outcomes.items())
     if accepted:

@@ -1,5 +1,6 @@
 -- The statements of one group commit, in the order in which they run. Breakers are locked first, in id
--- order, then instances: whoever writes state keeps to that, so writers wait but never deadlock.
+-- order, then instances: whoever writes state keeps to that, so writers wait but never deadlock. Whoever
+-- changes what is wished locks the services before the breakers.
 
 -- name: first_times
 -- Events with an id and no time: the first one's time, for all repeats.
@@ -15,6 +16,23 @@ made AS (
     RETURNING service_id, event_id, occurred_at
 )
 SELECT service_id, event_id, occurred_at FROM made
+
+-- name: behind
+-- Breakers whose revision an agent has left behind; see outrun.py.
+SELECT b.id, b.service_id FROM breaker b
+JOIN unnest(%(breakers)s::bigint[], %(applied)s::bigint[]) AS a (id, applied) USING (id)
+WHERE b.revision < a.applied
+
+-- name: number_wish
+UPDATE service SET desired_number = desired_number + 1 WHERE id = %(service)s RETURNING desired_number
+
+-- name: catch_up
+-- What stands is wished anew under the new revision.
+WITH raised AS (
+    UPDATE breaker SET revision = %(applied)s + 1, desired_number = %(number)s
+    WHERE id = %(breaker)s AND revision < %(applied)s RETURNING id, revision
+)
+UPDATE override o SET revision = raised.revision FROM raised WHERE o.breaker_id = raised.id AND o.ended_at IS NULL
 
 -- name: lock_breakers
 SELECT id, target FROM breaker WHERE id = ANY(%(breakers)s) ORDER BY id FOR UPDATE
@@ -125,24 +143,28 @@ FROM before WHERE i.id = before.id
 RETURNING before.session AS taken_from, before.boot AS boot_before
 
 -- name: present_breakers
--- What a hello says of each breaker beside its state. A new life has applied nothing yet.
+-- What a hello says of each breaker beside its state. A new life has applied nothing yet, and none has
+-- applied what was never wished.
 INSERT INTO breaker_instance AS held (breaker_id, instance_id, library, config, applied_revision)
-SELECT breaker_id, %(instance)s, library, config, coalesce(applied, 0)
+SELECT breaker_id, %(instance)s, library, config, least(coalesce(applied, 0), b.revision)
 FROM unnest(%(breakers)s::bigint[], %(libraries)s::text[], %(configs)s::jsonb[], %(applied)s::bigint[])
     AS a (breaker_id, library, config, applied)
+JOIN breaker b ON b.id = breaker_id
 ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
     library = coalesce(EXCLUDED.library, held.library), config = EXCLUDED.config,
     applied_revision = CASE WHEN %(new_boot)s OR EXCLUDED.applied_revision > 0 THEN EXCLUDED.applied_revision
                             ELSE held.applied_revision END
 
 -- name: store_applied
--- A revision put into effect, or refused; an older report changes nothing.
+-- A revision put into effect, or refused; an older report changes nothing, and one of a revision that was
+-- never wished speaks of the last that was.
 UPDATE breaker_instance SET
-    applied_revision = CASE WHEN %(ok)s THEN greatest(applied_revision, %(revision)s) ELSE applied_revision END,
-    applied_at = CASE WHEN %(ok)s AND %(revision)s > applied_revision THEN now() ELSE applied_at END,
-    refused_revision = CASE WHEN %(ok)s THEN refused_revision ELSE %(revision)s END,
+    applied_revision = CASE WHEN %(ok)s THEN greatest(applied_revision, b.said) ELSE applied_revision END,
+    applied_at = CASE WHEN %(ok)s AND b.said > applied_revision THEN now() ELSE applied_at END,
+    refused_revision = CASE WHEN %(ok)s THEN refused_revision ELSE b.said END,
     refused_error = CASE WHEN %(ok)s THEN refused_error ELSE %(error)s END,
     refused_at = CASE WHEN %(ok)s THEN refused_at ELSE now() END
+FROM (SELECT least(%(revision)s, revision) AS said FROM breaker WHERE id = %(breaker)s) b
 WHERE breaker_id = %(breaker)s AND instance_id = %(instance)s
 
 -- name: lose

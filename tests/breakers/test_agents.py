@@ -47,6 +47,44 @@ async def test_a_hello_shows_the_breaker(web: Web) -> None:
         assert inside["library"] == "pybreaker 1.4"
 
 
+async def test_an_agent_ahead_of_a_restored_database_is_told_what_stands_anew(web: Web) -> None:
+    async with web.agent(CLOSED):
+        override = await force(web)
+    async with web.agent(CLOSED | {"applied_revision": 900}, boot="b2") as agent:
+        [desired] = agent.welcome["desired"]
+        assert (desired["mode"], desired["revision"]) == ("forced_open", 901)
+        shown = (await web.breaker("orders", "catalog"))["override"]
+        assert (shown["applied"], shown["pending"]) == (0, 1)
+
+        await agent.say(
+            type="applied", breaker="catalog", revision=901, ok=True, state="forced_open"
+        )
+
+        async def applied() -> bool:
+            return bool((await web.breaker("orders", "catalog"))["override"]["applied"] == 1)
+
+        await aeventually(applied)
+        assert (await force(web))["revision"] > 901 > override["revision"]
+
+
+@pytest.mark.parametrize("applied", [2**40, 2**53 - 1])
+async def test_a_revision_that_no_panel_gets_to_is_not_believed(web: Web, applied: int) -> None:
+    async with web.agent(CLOSED | {"applied_revision": applied}) as agent:
+        override = await force(web)
+        assert override["revision"] == 1
+        assert (await agent.hear("desired"))["revision"] == 1
+        shown = await web.get(f"breakers/{override['breaker']}/instances")
+        assert shown["items"][0]["applied_revision"] == 0
+
+        await agent.say(type="applied", breaker="catalog", revision=applied, ok=True)
+
+        async def believed() -> bool:
+            found = await web.get(f"breakers/{override['breaker']}/instances")
+            return bool(found["items"][0]["applied_revision"] == 1)
+
+        await aeventually(believed)
+
+
 async def test_events_are_acknowledged_by_batch(web: Web) -> None:
     async with web.agent(CLOSED) as agent:
         ack = await agent.events(
