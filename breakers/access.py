@@ -125,6 +125,14 @@ def breaker_to_operate(actor: Actor, breaker_id: str) -> Breaker:
     return _breaker(actor, breaker_id)
 
 
+def instance_to_operate(actor: Actor, instance_id: str) -> Instance:
+    require(actor, Scope.OPERATE)
+    instance = instances_for(actor).filter(pk=row_id(instance_id)).first()
+    if instance is None:
+        raise NotFound("No such instance.")
+    return instance
+
+
 def _breaker(actor: Actor, breaker_id: str) -> Breaker:
     breaker = breakers_for(actor).filter(pk=row_id(breaker_id)).first()
     if breaker is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import psycopg
 import structlog
@@ -12,6 +13,7 @@ from django.db import Error as DjangoDatabaseError
 from django.db import connections
 from psycopg_pool import PoolTimeout
 
+from breakers.agents.retire import retire_away
 from breakers.db import Pool
 from breakers.desired.expire import expire_due
 from breakers.errors import Overloaded
@@ -21,6 +23,7 @@ from breakers.ingest.queue import Writer
 _log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 5.0
 EXPIRE_EVERY_S = 0.5
+RETIRE_EVERY_S = 60.0
 # A gap of three looks means that nobody was there to hear.
 _TICK = """
     UPDATE watch SET ticked_at = now(),
@@ -39,7 +42,7 @@ _AWAY = (psycopg.Error, DjangoDatabaseError, PoolTimeout, OSError, Overloaded)
 
 
 class Liveness:
-    """The two loops of a web process that watch the time."""
+    """The loops of a web process that watch the time."""
 
     def __init__(self, *, pool: Pool, writer: Writer) -> None:
         self._pool = pool
@@ -50,6 +53,7 @@ class Liveness:
         self._tasks = [
             asyncio.create_task(self._every(LOOK_EVERY_S, self._look), name="liveness"),
             asyncio.create_task(self._every(EXPIRE_EVERY_S, self._expire), name="expiry"),
+            asyncio.create_task(self._every(RETIRE_EVERY_S, self._retire), name="retirement"),
         ]
 
     async def stop(self) -> None:
@@ -83,11 +87,17 @@ class Liveness:
             cursor = await connection.execute(_ANY_DUE)
             row = await cursor.fetchone()
         if row is not None and row[0]:
-            await asyncio.to_thread(_expire_in_thread)
+            await asyncio.to_thread(_with_a_connection, expire_due)
+
+    async def _retire(self) -> None:
+        retired = await asyncio.to_thread(_with_a_connection, retire_away)
+        if retired:
+            _log.info("instances retired", count=retired)
 
 
-def _expire_in_thread() -> None:
+def _with_a_connection(act: Callable[[], int]) -> int:
+    """In a thread: Django's connection is closed again, for threads come and go."""
     try:
-        expire_due()
+        return act()
     finally:
         connections.close_all()

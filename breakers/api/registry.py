@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ninja import Router
+from ninja import Router, Schema, Status
 
 from breakers import access
-from breakers.api.shapes import Authed, Limit, Rows
+from breakers.agents.retire import retire_instance
+from breakers.api.shapes import Authed, Limit, Reason, Rows, storable
 from breakers.cursor import LIMIT_DEFAULT
 from breakers.models import Scope
 from breakers.registry_read import instances_seen, services_seen, targets_seen
@@ -27,6 +28,19 @@ def get_instances(request: Authed, limit: Limit = LIMIT_DEFAULT, cursor: str = "
     access.require(request.auth, Scope.READ)
     items, next_ = instances_seen(request.auth, limit=limit, cursor=cursor)
     return Rows(items=items, next=next_)
+
+
+class RetireIn(Schema):
+    reason: Reason
+
+
+@router.post("/instances/{instance_id}/retire", response={204: None})
+def post_retire(request: Authed, instance_id: str, body: RetireIn) -> Status[None]:
+    """Takes an instance that is away off the board at once; its history stays, and its next word brings it back."""
+    instance = access.instance_to_operate(request.auth, instance_id)
+    storable(("reason",), body.reason)
+    retire_instance(instance, reason=body.reason, by=request.auth)
+    return Status(204, None)
 
 
 @router.get("/targets", response=Rows)

@@ -1,0 +1,36 @@
+-- Instances that stayed away: lost for a day, or known by events alone and silent for a week. Not in the first
+-- minute of a web process after a time in which none lived: whoever is still there is to be heard first.
+
+-- name: away
+SELECT i.id FROM instance i, watch
+WHERE i.retired_at IS NULL AND watch.alive_since < now() - interval '60 seconds'
+  AND (i.lost_at < now() - interval '24 hours'
+       OR (i.connected IS NULL AND i.last_seen < now() - interval '7 days'))
+ORDER BY i.id LIMIT 500
+
+-- name: lock_breakers
+-- As the writer does, in id order and before the instances.
+SELECT id FROM breaker
+WHERE id IN (SELECT breaker_id FROM breaker_instance WHERE instance_id = ANY(%(instances)s))
+ORDER BY id FOR UPDATE
+
+-- name: retire
+-- Whoever came back meanwhile stays.
+UPDATE instance SET retired_at = now(), session = NULL,
+    connected = CASE WHEN connected IS NOT NULL THEN false END
+WHERE id IN (SELECT id FROM instance WHERE id = ANY(%(instances)s) ORDER BY id FOR UPDATE)
+  AND retired_at IS NULL AND connected IS NOT TRUE AND last_seen <= %(heard_before)s
+RETURNING id
+
+-- name: look_again
+-- No state changed, and yet what the retired leave behind is to be judged without them.
+INSERT INTO outbox (breaker_id, instance_id, event_id, occurred_at, to_state, late, before_state, before_natural,
+                    state, natural_state, since, cause)
+SELECT breaker_id, instance_id, gen_random_uuid()::text, now(), state, false, state, natural_state,
+       state, natural_state, since, 'unknown'
+FROM breaker_instance WHERE instance_id = ANY(%(instances)s)
+RETURNING breaker_id
+
+-- name: touch_breakers
+UPDATE breaker SET change = change + 1, updated_at = clock_timestamp(), changed_xid = pg_current_xact_id()
+WHERE id = ANY(%(breakers)s)
