@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Q
 
 from alerts.announce import announce
-from alerts.claim import BATCH, Claim, claim, drop_orphans, waiting_breakers
+from alerts.claim import BATCH, Claim, claim, delete_rows, drop_orphans, waiting_breakers
 from alerts.clock import database_now
 from alerts.fold import Fold, Held
 from alerts.incidents import Post, post, told_channels
@@ -35,7 +35,6 @@ from alerts.models import (
 )
 from alerts.rulebook import LoadedRule, enabled_rules
 from alerts.verdicts import Firing
-from breakers.models import OutboxRow
 
 RULEBOOK_LOCK = 0x70620001
 """Advisory: evaluation holds it shared, a change of rules alone."""
@@ -101,7 +100,7 @@ def evaluate_breakers(breaker_ids: Sequence[int]) -> int:
     standings = _standings(claimed)
     if findings or standings:
         _apply(claimed, rules, findings, standings, now=now)
-    OutboxRow.objects.filter(pk__in=claimed.rows).delete()
+    delete_rows(claimed.rows)
     return len(claimed.replays)
 
 

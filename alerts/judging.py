@@ -56,26 +56,29 @@ def findings_of(rules: Sequence[LoadedRule], replay: Replay, *, now: datetime) -
     for rule in rules:
         about = rule.instances_of(replay.now)
         for instance_id, instances in subjects_of(rule.group_by, about):
+            mine = {one.id for one in instances}
             seen = replace(
                 replay.before,
-                instances=tuple(
-                    one for one in replay.before.instances if one.id in {i.id for i in instances}
-                ),
+                instances=tuple(one for one in replay.before.instances if one.id in mine),
             )
             group = group_of(rule.group_by, replay.now, instances[0])
             last = _judged(rule, seen, now)
+            told: Verdict | None = None
             for step in replay.steps:
-                if all(one.id != step.instance.id for one in instances):
+                if step.instance.id not in mine:
                     continue
                 seen = seen.with_instance(step.instance)
                 verdict = _judged(rule, seen, step.at)
                 news = _is_news(last, verdict)
+                last = verdict
+                if verdict == told and not news:
+                    continue  # it says what it said a step ago
+                told = verdict
                 found.append(
                     Finding(
                         step.order, step.at, rule, replay.now, instance_id, group, verdict, news
                     )
                 )
-                last = verdict
             seen = replace(replay.now, instances=instances)
             verdict = _judged(rule, seen, now)
             found.append(

@@ -6,10 +6,10 @@ Everything here is pure: the writer, `rebuild_state` and the tests share it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple
+
+import msgspec
 
 
 class State(StrEnum):
@@ -51,44 +51,17 @@ CALM = frozenset({State.CLOSED, State.FORCED_CLOSED, State.UNKNOWN})
 """States in which nothing is refused, as far as anybody knows; any other is an outage that has a beginning."""
 
 
-class Rank(NamedTuple):
-    """Where a state change stands in the history of its breaker instance; the highest is the state.
+Rank = tuple[bool, datetime, str, int, datetime, bool, str]
+"""Where a state change stands in the history of its breaker instance; the highest is the state.
 
-    Absent values come first. Boots are ranked by their earliest `occurred_at`, then by name, so that
-    two boots with the same beginning still have one order. At the same instant the server's word
-    comes after the agent's.
-    """
-
-    boot_at: tuple[bool, float]
-    boot: str
-    seq: int
-    occurred_at: datetime
-    by_server: bool
-    event_id: str
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        boot: str | None,
-        boot_at: datetime | None,
-        seq: int | None,
-        occurred_at: datetime,
-        origin: Origin,
-        event_id: str,
-    ) -> Rank:
-        return cls(
-            boot_at=(boot_at is not None, boot_at.timestamp() if boot_at else 0.0),
-            boot=boot or "",
-            seq=-1 if seq is None else seq,
-            occurred_at=occurred_at,
-            by_server=origin is Origin.SERVER,
-            event_id=event_id,
-        )
+Boots come first, ranked by their earliest `occurred_at`, then by name, so that two boots with the same
+beginning still have one order; then `seq`, time, and id. What is absent comes before what is there, and at
+the same instant the server's word comes after the agent's.
+"""
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One state change as history holds it; `boot_at` is the earliest time of its boot, where it has one."""
 
     to: State
@@ -105,18 +78,18 @@ class Change:
 
     @property
     def rank(self) -> Rank:
-        return Rank.of(
-            boot=self.boot,
-            boot_at=self.boot_at,
-            seq=self.seq,
-            occurred_at=self.occurred_at,
-            origin=self.origin,
-            event_id=self.event_id,
+        return (
+            self.boot_at is not None,
+            self.boot_at or _NEVER,
+            self.boot or "",
+            -1 if self.seq is None else self.seq,
+            self.occurred_at,
+            self.origin is Origin.SERVER,
+            self.event_id,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True, gc=False):
     """The current state of a breaker instance: its highest-ranking change, and since when it has been so.
 
     `not_closed_since` is the beginning of the outage around it: an open breaker that probes and opens again

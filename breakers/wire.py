@@ -31,7 +31,7 @@ Reported = Literal["closed", "open", "half_open", "forced_open", "forced_closed"
 Cause = Literal["automatic", "manual", "override", "shared", "unknown"]
 
 
-class Metrics(Struct, frozen=True, omit_defaults=True):
+class Metrics(Struct, frozen=True, omit_defaults=True, gc=False):
     """Counts over `window` seconds, rates in percent, latencies in milliseconds; null is unknown."""
 
     calls: Count | None = None
@@ -46,7 +46,7 @@ class Metrics(Struct, frozen=True, omit_defaults=True):
     window: Positive | None = None
 
 
-class EventBody(Struct, frozen=True, rename={"from_": "from"}):
+class EventBody(Struct, frozen=True, rename={"from_": "from"}, gc=False):
     """What an agent says of an event; who it is, is said by its `hello`."""
 
     breaker: Name
@@ -66,7 +66,7 @@ class EventBody(Struct, frozen=True, rename={"from_": "from"}):
     metrics: Metrics | None = None
 
 
-class EventIn(EventBody, frozen=True, kw_only=True):
+class EventIn(EventBody, frozen=True, kw_only=True, gc=False):
     """One event of `POST /api/v1/events`."""
 
     service: Name
@@ -75,7 +75,7 @@ class EventIn(EventBody, frozen=True, kw_only=True):
     boot: Name | None = None
 
 
-class Happened(Struct, frozen=True, kw_only=True):
+class Happened(Struct, frozen=True, kw_only=True, gc=False):
     """An event that was understood and let in: named, timed, and still without the ids of its rows."""
 
     environment: str

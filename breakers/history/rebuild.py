@@ -137,7 +137,9 @@ def _store(breaker: int, instance: int, held: Held | None) -> None:
         _run(_SQL["set_unknown"], breaker=breaker, instance=instance)
         return
     values = dict(zip(_NAMES, _columns(held), strict=True))
-    lists = {name: [value] for name, value in values.items()}
+    # What events say beside the state is not history's: null keeps it.
+    beside = dict.fromkeys(("metrics", "metrics_at", "library", "labels"))
+    lists = {name: [value] for name, value in (values | beside).items()}
     _run(_COMMIT["store_states"], breaker_id=[breaker], instance_id=[instance], **lists)
 
 

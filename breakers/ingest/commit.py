@@ -1,15 +1,13 @@
 """One group commit: everything that waited becomes history, current state and outbox in one transaction.
 
 The order within a group: events first, then what the server itself decides, each judged against the
-state that went before. See `sql/commit.sql` for the locks.
+state that went before. See `sql/commit.sql` for the locks, and docs/decisions/0003 for the figures.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from breakers.db import Connection
@@ -19,12 +17,25 @@ from breakers.ingest.ledger import Ledger
 from breakers.ingest.outrun import Outrun
 from breakers.ingest.partitions import Partitions
 from breakers.ingest.registry import Registry
-from breakers.ingest.rows import Pair, Row, as_json, insert_batches, settle
+from breakers.ingest.rows import Key, Pair, Row, event_line, outcomes_of, settle, snapshot_line
 from breakers.ingest.statements import Statements
 
 
 class GoneFromRegistry(Exception):
     """A remembered row no longer exists; forget what is remembered and try again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Care:
+    """What an earlier try has taught.
+
+    Without `repeats`, events go straight into history, and one that is there already fails the whole
+    transaction (UniqueViolation); with it, they are looked at first. All breakers of the instances in
+    `whole` are locked, for their boots change places.
+    """
+
+    repeats: bool = False
+    whole: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -50,7 +61,12 @@ class Locked:
 
 
 async def commit_group(
-    connection: Connection, registry: Registry, partitions: Partitions, jobs: Sequence[AnyJob]
+    connection: Connection,
+    registry: Registry,
+    partitions: Partitions,
+    jobs: Sequence[AnyJob],
+    *,
+    care: Care = Care(),
 ) -> Effects:
     """Commits all of `jobs` or, on any exception, nothing of them."""
     await _learn_names(connection, registry, jobs)
@@ -58,7 +74,7 @@ async def commit_group(
         connection, [event for job in jobs if isinstance(job, Batch) for event in job.events]
     )
     async with connection.transaction():
-        return await _commit(Statements(connection), registry, jobs)
+        return await _commit(Statements(connection), registry, jobs, care)
 
 
 async def _learn_names(connection: Connection, registry: Registry, jobs: Iterable[AnyJob]) -> None:
@@ -67,8 +83,9 @@ async def _learn_names(connection: Connection, registry: Registry, jobs: Iterabl
     for job in jobs:
         if isinstance(job, Batch):
             for event in job.events:
-                instances.add((event.environment, event.service, event.instance))
-                breakers.add((event.environment, event.service, event.breaker))
+                if not registry.knows(event):
+                    instances.add((event.environment, event.service, event.instance))
+                    breakers.add((event.environment, event.service, event.breaker))
         elif isinstance(job, Introduce):
             hello = job.hello
             instances.add((job.environment, hello.service, hello.instance))
@@ -79,34 +96,72 @@ async def _learn_names(connection: Connection, registry: Registry, jobs: Iterabl
         await registry.learn(connection, services=(), instances=instances, breakers=breakers)
 
 
-async def _commit(db: Statements, registry: Registry, jobs: Sequence[AnyJob]) -> Effects:
+async def _commit(
+    db: Statements, registry: Registry, jobs: Sequence[AnyJob], care: Care
+) -> Effects:
     batches = await settle(db, registry, [job for job in jobs if isinstance(job, Batch)])
     ledger = Ledger(db)
     outrun = Outrun(db)
     await outrun.look(registry, jobs)
-    locked = await _lock(db, ledger, registry, jobs, batches)
+    locked = await _lock(db, ledger, registry, jobs, batches, care)
     await outrun.catch_up()
     effects = Effects(wished=outrun.services)
-    accepted, outcomes = await insert_batches(db, batches)
+    accepted, outcomes = await _insert(db, ledger, batches, care)
     effects.answers = dict[AnyJob, Any](outcomes.items())
     if accepted:
-        await db.execute("touch_instances", instances=sorted({row.instance_id for row in accepted}))
-        await ledger.judge(accepted)
-        await _store_samples(db, ledger, accepted)
+        await db.execute("touch_instances", instances=sorted({row.pair[1] for row in accepted}))
     decisions = Decisions(db, ledger, registry, pairs_of=locked.pairs_of, targets=locked.targets)
     targets = _new_targets(accepted, locked)
     for job in jobs:
         if not isinstance(job, Batch):
             effects.answers[job] = await decisions.decide(job)
     targets |= decisions.new_targets
-    await ledger.store()
+    effects.judged = await ledger.store()
     changed = ledger.changed | targets.keys()
     if changed:
         ids = sorted(changed)
         await db.execute("touch_breakers", breakers=ids, targets=[targets.get(id) for id in ids])
     effects.changed = changed
-    effects.judged = ledger.judged
     return effects
+
+
+async def _insert(
+    db: Statements, ledger: Ledger, batches: Sequence[tuple[Batch, list[Row]]], care: Care
+) -> tuple[list[Row], dict[Batch, list[Any]]]:
+    """Adds the events to history and judges them; the rows that were new, and the outcomes."""
+    rows = [row for _, found in batches for row in found]
+    if not rows:
+        return [], {job: [] for job, _ in batches}
+    if care.repeats:
+        accepted, outcomes = outcomes_of(batches, await _insert_new(db, rows))
+        await ledger.take(accepted)
+        return accepted, outcomes
+    accepted, outcomes = outcomes_of(batches, {row.key for row in rows})
+    await ledger.rank_boots(accepted)
+    events = [row for row in accepted if row.event.type != "snapshot"]
+    async with db.copying("copy_events", map(event_line, events)):
+        ledger.judge(accepted)
+    if len(events) < len(accepted):
+        snapshots = [row for row in accepted if row.event.type == "snapshot"]
+        async with db.copying("copy_snapshots", map(snapshot_line, snapshots)):
+            pass
+    await ledger.rederive()
+    return accepted, outcomes
+
+
+async def _insert_new(db: Statements, rows: Sequence[Row]) -> set[Key]:
+    """Adds what is not in history yet; its keys."""
+    new: set[Key] = set()
+    for table, line, some in (
+        ("event", event_line, [row for row in rows if row.event.type != "snapshot"]),
+        ("snapshot", snapshot_line, [row for row in rows if row.event.type == "snapshot"]),
+    ):
+        if some:
+            await db.execute(f"make_incoming_{table}")
+            async with db.copying(f"copy_incoming_{table}", map(line, some)):
+                pass
+            new.update(await db.fetch(f"insert_incoming_{table}"))
+    return new
 
 
 async def _lock(
@@ -115,13 +170,16 @@ async def _lock(
     registry: Registry,
     jobs: Iterable[AnyJob],
     batches: Iterable[tuple[Batch, list[Row]]],
+    care: Care,
 ) -> Locked:
     """Locks all breakers that may change, in id order, and reads the states of their instances."""
     locked = Locked()
     pairs = {row.pair for _, rows in batches for row in rows}
-    whole: set[int] = set()
+    whole = set(care.whole)
     for job in jobs:
         match job:
+            case Batch():
+                pass
             case Introduce():
                 service = registry.service_id(job.environment, job.hello.service)
                 instance = registry.instance_id(service, job.hello.instance)
@@ -136,7 +194,6 @@ async def _lock(
                 whole.add(job.instance_id)
             case Report():
                 pairs.add((job.breaker_id, job.instance_id))
-    whole |= await _boots_that_move(db, batches)
     if whole:
         for breaker, instance in await db.fetch("breakers_of_instances", instances=sorted(whole)):
             locked.pairs_of.setdefault(instance, []).append((breaker, instance))
@@ -150,59 +207,10 @@ async def _lock(
     return locked
 
 
-async def _boots_that_move(db: Statements, batches: Iterable[tuple[Batch, list[Row]]]) -> set[int]:
-    """Instances of several boots, one of which turns out to have begun earlier than was known: their
-    ranking may change, and with it the state of each of their breakers."""
-    earliest: dict[tuple[int, str], datetime] = {}
-    for _, rows in batches:
-        for row in rows:
-            if row.event.boot is not None and row.event.type == "state_change":
-                key = row.instance_id, row.event.boot
-                earliest[key] = min(earliest.get(key, row.occurred_at), row.occurred_at)
-    if not earliest:
-        return set()
-    instances = sorted({instance for instance, _ in earliest})
-    known = {
-        (instance, boot): at
-        for instance, boot, at in await db.fetch("load_boots", instances=instances)
-    }
-    lives = Counter(instance for instance, _ in known)
-    return {
-        key[0]
-        for key, at in earliest.items()
-        if key in known and at < known[key] and lives[key[0]] > 1
-    }
-
-
 def _new_targets(rows: Iterable[Row], locked: Locked) -> dict[int, str]:
     """The targets that events name and the breakers do not have; the last one said wins."""
     return {
-        row.breaker_id: row.event.target
+        row.pair[0]: row.event.target
         for row in rows
-        if row.event.target and row.event.target != locked.targets[row.breaker_id]
+        if row.event.target and row.event.target != locked.targets[row.pair[0]]
     }
-
-
-async def _store_samples(db: Statements, ledger: Ledger, rows: Iterable[Row]) -> None:
-    """Metrics, library and labels, of the newest row of each breaker instance that has any."""
-    samples: dict[Pair, Row] = {}
-    for row in rows:
-        event = row.event
-        if event.metrics is None and event.library is None and event.labels is None:
-            continue
-        known = samples.get(row.pair)
-        if known is None or row.occurred_at >= known.occurred_at:
-            samples[row.pair] = row
-    if not samples:
-        return
-    newest = [samples[pair] for pair in sorted(samples)]
-    await db.execute(
-        "store_samples",
-        breaker_id=[row.breaker_id for row in newest],
-        instance_id=[row.instance_id for row in newest],
-        metrics=[as_json(row.event.metrics) for row in newest],
-        metrics_at=[row.occurred_at if row.event.metrics else None for row in newest],
-        library=[row.event.library for row in newest],
-        labels=[as_json(row.event.labels) for row in newest],
-    )
-    ledger.changed |= {row.breaker_id for row in newest if row.event.metrics is not None}

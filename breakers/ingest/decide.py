@@ -21,7 +21,7 @@ from breakers.ingest.jobs import (
 )
 from breakers.ingest.ledger import Ledger
 from breakers.ingest.registry import Registry
-from breakers.ingest.rows import Pair, Row, as_json, insert
+from breakers.ingest.rows import Pair, Row, as_json, event_line
 from breakers.ingest.statements import Statements
 from breakers.states import Origin, State
 from breakers.wire import BreakerHello, Cause, Happened
@@ -248,12 +248,13 @@ class Decisions:
             reason=reason,
             origin=Origin.SERVER,
         )
-        return Row(service, breaker, instance, event, at)
+        return Row(service, (breaker, instance), event, at)
 
     async def _record(self, rows: Sequence[Row]) -> None:
         if rows:
-            await insert(self._db, rows)
-            await self._ledger.judge(rows)
+            async with self._db.copying("copy_events", map(event_line, rows)):
+                pass
+            await self._ledger.take(rows)
 
     def _look_again(self, instance: int) -> None:
         """A retired instance changes no state, and yet what it leaves behind is to be judged."""

@@ -3,18 +3,53 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence, Set
-from dataclasses import replace
+from collections.abc import Iterable, Sequence, Set
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from breakers.ingest.rows import Pair, Row
+import msgspec
+
+from breakers.ingest.pgtext import NULL, field
+from breakers.ingest.rows import Pair, Row, as_json
 from breakers.ingest.statements import Statements
 from breakers.states import Change, Held, Origin, State, derive, transition
+from breakers.wire import Labels, Metrics
 
 
 class RankMoved(Exception):
-    """Another writer changed the boots of an instance between our look and our lock; look again."""
+    """Boots of these instances changed places, and with them maybe the state of each of their breakers:
+    begin again with all of those locked."""
+
+    def __init__(self, instances: Set[int]) -> None:
+        super().__init__(f"boots of {len(instances)} instances changed places")
+        self.instances = instances
+
+
+class Judged(NamedTuple):
+    """What a state change did; a late one moved nothing. `again` is judged although nothing moved."""
+
+    row: Row
+    late: bool
+    before: Held | None
+    after: Held | None
+    again: bool = False
+
+    @property
+    def is_news(self) -> bool:
+        """Whether any rule could say something else than before."""
+        if self.late or self.again or self.before is None or self.after is None:
+            return True
+        before, after = self.before.last, self.after.last
+        return before.to is not after.to or before.natural_state is not after.natural_state
+
+
+class Sample(msgspec.Struct, gc=False):
+    """What events say beside the state: of each the newest; None leaves what is known."""
+
+    metrics: Metrics | None = None
+    metrics_at: datetime | None = None
+    library: str | None = None
+    labels: Labels | None = None
 
 
 class Ledger:
@@ -24,18 +59,17 @@ class Ledger:
         self._db = db
         self.held: dict[Pair, Held | None] = {}
         self.boots: dict[tuple[int, str], datetime] = {}
-        self._whole: Set[int] = set()
         self.changed: set[int] = set()
         """Breakers whose summary may differ now."""
-        self._moved: dict[Pair, Held] = {}
-        self._outbox: list[tuple[Row, bool, Held | None, Held | None]] = []
+        self._whole: Set[int] = set()
+        self._reranked: set[int] = set()
+        self._metrics_at: dict[Pair, datetime | None] = {}
+        self._moved: set[Pair] = set()
+        self._samples: dict[Pair, Sample] = {}
+        self._late: set[Pair] = set()
+        self._judged: list[Judged] = []
 
-    @property
-    def judged(self) -> int:
-        """Rows for the outbox."""
-        return len(self._outbox)
-
-    async def load(self, pairs: set[Pair], *, whole: Set[int]) -> None:
+    async def load(self, pairs: Set[Pair], *, whole: Set[int]) -> None:
         """Reads the states of `pairs`, under lock; of the instances in `whole` these are all there are."""
         self._whole = whole
         instances = sorted({instance for _, instance in pairs})
@@ -43,7 +77,10 @@ class Ledger:
         self.held = dict.fromkeys(pairs)
         for found in await self._db.named("load_states", breakers=breakers, instances=instances):
             pair = found.breaker_id, found.instance_id
-            if pair in pairs and found.event_id is not None:
+            if pair not in self.held:
+                continue
+            self._metrics_at[pair] = found.metrics_at
+            if found.event_id is not None:
                 self.held[pair] = Held(
                     _change(found.state, found.at, found), found.since, found.not_closed_since
                 )
@@ -52,24 +89,72 @@ class Ledger:
             for instance, boot, at in await self._db.fetch("load_boots", instances=instances)
         }
 
-    async def judge(self, rows: Sequence[Row]) -> None:
-        """Brings the state up to the new rows, and puts each state change into the outbox."""
-        changes = [row for row in rows if row.event.type == "state_change"]
-        if not changes:
+    async def take(self, rows: Sequence[Row]) -> None:
+        """Brings the states up to rows that are in history by now."""
+        await self.rank_boots(rows)
+        self.judge(rows)
+        await self.rederive()
+
+    async def rank_boots(self, rows: Iterable[Row]) -> None:
+        """Notes the boots' beginnings. Raises RankMoved where that changes the rank of boots of an
+        instance that is not locked whole."""
+        earlier: dict[tuple[int, str], datetime] = {}
+        for row in rows:
+            boot = row.event.boot
+            if boot is None or row.event.type != "state_change":
+                continue
+            key = row.instance_id, boot
+            known = earlier.get(key) or self.boots.get(key)
+            if known is None or row.occurred_at < known:
+                earlier[key] = row.occurred_at
+        if not earlier:
             return
-        again = await self._rank_boots(changes)
-        late: set[Pair] = set()
-        for row in changes:
-            before = self.held[row.pair]
-            after = None if row.instance_id in again else transition(before, self._change_of(row))
+        lives = Counter(instance for instance, _ in self.boots)
+        moved = set()
+        for instance, boot, first_at, was_known in await self._db.fetch(
+            "rank_boots",
+            instances=[instance for instance, _ in earlier],
+            boots=[boot for _, boot in earlier],
+            times=list(earlier.values()),
+        ):
+            self.boots[instance, boot] = first_at
+            if was_known and lives[instance] > 1:
+                moved.add(instance)
+        if moved - self._whole:
+            raise RankMoved(moved - self._whole)
+        self._reranked |= moved
+        changed = {instance for instance, _ in earlier}
+        for pair, held in self.held.items():
+            if pair[1] in changed and held is not None and held.last.boot is not None:
+                last = msgspec.structs.replace(
+                    held.last, boot_at=self.boots.get((pair[1], held.last.boot))
+                )
+                self.held[pair] = msgspec.structs.replace(held, last=last)
+
+    def judge(self, rows: Iterable[Row]) -> None:
+        """What each state change makes of the state; needs no database. `rederive` comes afterwards."""
+        for row in rows:
+            event, pair = row.event, row.pair
+            if event.metrics is not None or event.library is not None or event.labels is not None:
+                self._note_sample(row)
+            if event.type != "state_change":
+                continue
+            before = self.held[pair]
+            after = None
+            if row.instance_id not in self._reranked:
+                after = transition(before, self._change_of(row))
             if after is None:
-                late.add(row.pair)
+                self._late.add(pair)
+                self._judged.append(Judged(row, True, before, before))
             else:
-                self._move(row.pair, after)
-            self._outbox.append((row, after is None, before, after or before))
-        # A late change may still lengthen or break the run whose beginning is `since`, and a boot
-        # that moved in the ranking may put another event at its top.
-        late |= {pair for pair in self.held if pair[1] in again}
+                self._move(pair, after)
+                self._judged.append(Judged(row, False, before, after))
+
+    async def rederive(self) -> None:
+        """A late change may still lengthen or break the run whose beginning is `since`, and a boot that
+        moved in the ranking may put another event at its top."""
+        late = self._late | {pair for pair in self.held if pair[1] in self._reranked}
+        self._late, self._reranked = set(), set()
         for pair in sorted(late):
             after = await self._derive(pair)
             if after is not None and after != self.held[pair]:
@@ -80,41 +165,31 @@ class Ledger:
 
     def _mark_moved(self, pair: Pair, before: Held | None, after: Held) -> None:
         """The rederived state is a move of the event that is now on top, if it came in this group."""
-        for at, (row, late, _, _) in enumerate(self._outbox):
+        for at, (row, late, *_) in enumerate(self._judged):
             if row.pair == pair and late and row.event.event_id == after.last.event_id:
-                self._outbox[at] = (row, False, before, after)
-
-    async def _rank_boots(self, rows: Sequence[Row]) -> set[int]:
-        """Notes the boots' beginnings; gives the instances whose ranking of boots changed."""
-        booted = [row for row in rows if row.event.boot is not None]
-        if not booted:
-            return set()
-        lives = Counter(instance for instance, _ in self.boots)
-        moved = set()
-        for instance, boot, first_at, was_known in await self._db.fetch(
-            "rank_boots",
-            instances=[row.instance_id for row in booted],
-            boots=[row.event.boot for row in booted],
-            times=[row.occurred_at for row in booted],
-        ):
-            self.boots[instance, boot] = first_at
-            if was_known and lives[instance] > 1:
-                if instance not in self._whole:
-                    raise RankMoved
-                moved.add(instance)
-        for pair, held in self.held.items():
-            if held is not None and held.last.boot is not None:
-                boot_at = self.boots.get((pair[1], held.last.boot))
-                self.held[pair] = replace(held, last=replace(held.last, boot_at=boot_at))
-        return moved
+                self._judged[at] = Judged(row, False, before, after)
 
     async def _derive(self, pair: Pair) -> Held | None:
         found = await self._db.named("history_of", breaker=pair[0], instance=pair[1])
         return derive(_change(row.to_state, row.occurred_at, row) for row in found)
 
     def _move(self, pair: Pair, after: Held) -> None:
-        self.held[pair] = self._moved[pair] = after
+        self.held[pair] = after
+        self._moved.add(pair)
         self.changed.add(pair[0])
+
+    def _note_sample(self, row: Row) -> None:
+        event, pair = row.event, row.pair
+        sample = self._samples.get(pair)
+        if sample is None:
+            sample = self._samples[pair] = Sample(metrics_at=self._metrics_at.get(pair))
+        if event.metrics is not None and (
+            sample.metrics_at is None or row.occurred_at >= sample.metrics_at
+        ):
+            sample.metrics, sample.metrics_at = event.metrics, row.occurred_at
+            self.changed.add(pair[0])
+        sample.library = event.library or sample.library
+        sample.labels = event.labels or sample.labels
 
     def _change_of(self, row: Row) -> Change:
         event = row.event
@@ -126,7 +201,7 @@ class Ledger:
             reason=event.reason,
             detail=event.detail,
             boot=event.boot,
-            boot_at=self.boots.get((row.instance_id, event.boot)) if event.boot else None,
+            boot_at=self.boots.get((row.pair[1], event.boot)) if event.boot else None,
             seq=event.seq,
             occurred_at=row.occurred_at,
             origin=event.origin,
@@ -134,60 +209,63 @@ class Ledger:
         )
 
     def look_again(self, row: Row) -> None:
-        """Puts a row into the outbox that changed no state, so that what is left is judged."""
+        """Has a row judged that changed no state, so that what is left is looked at."""
         held = self.held[row.pair]
-        self._outbox.append((row, False, held, held))
+        self._judged.append(Judged(row, False, held, held, again=True))
 
-    async def store(self) -> None:
-        if self._moved:
-            pairs = sorted(self._moved)
-            held = [self._moved[pair] for pair in pairs]
+    async def store(self) -> int:
+        """Writes states, samples and what is to be judged; the number of rows in the outbox."""
+        pairs = sorted(self._moved | self._samples.keys())
+        if pairs:
+            held = [self.held[pair] for pair in pairs]
+            last = [item and item.last for item in held]
+            samples = [self._samples.get(pair) or _NOTHING for pair in pairs]
             await self._db.execute(
                 "store_states",
                 breaker_id=[breaker for breaker, _ in pairs],
                 instance_id=[instance for _, instance in pairs],
-                state=[item.state for item in held],
-                natural_state=[item.natural_state for item in held],
-                since=[item.since for item in held],
-                not_closed_since=[item.not_closed_since for item in held],
-                cause=[item.last.cause for item in held],
-                reason=[item.last.reason for item in held],
-                detail=[item.last.detail for item in held],
-                boot=[item.last.boot for item in held],
-                seq=[item.last.seq for item in held],
-                at=[item.last.occurred_at for item in held],
-                origin=[item.last.origin for item in held],
-                event_id=[item.last.event_id for item in held],
+                state=[item.to if item else State.UNKNOWN for item in last],
+                natural_state=[item and item.natural_state for item in last],
+                since=[item and item.since for item in held],
+                not_closed_since=[item and item.not_closed_since for item in held],
+                cause=[item and item.cause for item in last],
+                reason=[item and item.reason for item in last],
+                detail=[item and item.detail for item in last],
+                boot=[item and item.boot for item in last],
+                seq=[item and item.seq for item in last],
+                at=[item and item.occurred_at for item in last],
+                origin=[item and item.origin for item in last],
+                event_id=[item and item.event_id for item in last],
+                metrics=[as_json(item.metrics) for item in samples],
+                metrics_at=[item.metrics_at for item in samples],
+                library=[item.library for item in samples],
+                labels=[as_json(item.labels) for item in samples],
             )
-        if self._outbox:
-            await self._store_outbox()
+        news = [item for item in self._judged if item.is_news]
+        if news:
+            async with self._db.copying("copy_outbox", map(_outbox_line, news)):
+                pass
+        return len(news)
 
-    async def _store_outbox(self) -> None:
-        rows = [row for row, _, _, _ in self._outbox]
-        before = [held for _, _, held, _ in self._outbox]
-        after = [held for _, _, _, held in self._outbox]
-        await self._db.execute(
-            "insert_outbox",
-            breaker_id=[row.breaker_id for row in rows],
-            instance_id=[row.instance_id for row in rows],
-            event_id=[row.event.event_id for row in rows],
-            occurred_at=[row.occurred_at for row in rows],
-            to_state=[row.event.to for row in rows],
-            late=[late for _, late, _, _ in self._outbox],
-            before_state=[held.state if held else State.UNKNOWN for held in before],
-            before_natural=[held.natural_state if held else None for held in before],
-            state=[held.state if held else State.UNKNOWN for held in after],
-            natural_state=[held.natural_state if held else None for held in after],
-            since=[held.since if held else None for held in after],
-            cause=[row.event.cause for row in rows],
-            detail=[row.event.detail for row in rows],
-        )
+
+_NOTHING = Sample()
+
+
+def _outbox_line(judged: Judged) -> str:
+    row, late, before, after, _ = judged
+    event = row.event
+    return (
+        f"{row.pair[0]}\t{row.pair[1]}\t{field(event.event_id)}\t{row.occurred_at}\t{event.to}\t{late}\t"
+        f"{before.last.to if before else State.UNKNOWN}\t{(before and before.last.natural_state) or NULL}\t"
+        f"{after.last.to if after else State.UNKNOWN}\t{(after and after.last.natural_state) or NULL}\t"
+        f"{after.since if after else NULL}\t{event.cause}\t{field(event.detail)}\n"
+    )
 
 
 def _change(to: str, at: datetime, found: Any) -> Change:
     return Change(
-        to=State(to),
-        natural_state=State(found.natural_state) if found.natural_state else None,
+        to=_STATES[to],
+        natural_state=_STATES[found.natural_state] if found.natural_state else None,
         cause=found.cause,
         reason=found.reason,
         detail=found.detail,
@@ -195,6 +273,9 @@ def _change(to: str, at: datetime, found: Any) -> Change:
         boot_at=found.boot_at,
         seq=found.seq,
         occurred_at=at,
-        origin=Origin(found.origin),
+        origin=Origin.SERVER if found.origin == Origin.SERVER else Origin.AGENT,
         event_id=found.event_id,
     )
+
+
+_STATES = {state.value: state for state in State}

@@ -24,9 +24,9 @@ class Partitions:
         up to a week ago, where a hello tells since when it has been so."""
         today = datetime.now(UTC).date()
         wanted = {("event", _monday(day)) for day in (today, today - timedelta(days=7))}
-        for event in events:
-            day = event.occurred_at.date()
-            wanted.add(("snapshot", day) if event.type == "snapshot" else ("event", _monday(day)))
+        days = {(event.type == "snapshot", event.occurred_at.date()) for event in events}
+        for is_snapshot, day in days:
+            wanted.add(("snapshot", day) if is_snapshot else ("event", _monday(day)))
         for parent, first in sorted(wanted - self._known):
             at = datetime(first.year, first.month, first.day, tzinfo=UTC)
             await connection.execute("SELECT ensure_partition(%s, %s)", [parent, at])

@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import psycopg
@@ -15,7 +16,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from breakers.db import Pool
 from breakers.errors import FieldError, Overloaded
-from breakers.ingest.commit import Effects, GoneFromRegistry, commit_group
+from breakers.ingest.commit import Care, Effects, GoneFromRegistry, commit_group
 from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
 from breakers.ingest.ledger import RankMoved
 from breakers.ingest.partitions import Partitions
@@ -35,8 +36,9 @@ _AGAIN = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.CheckViolation,  # a partition that was dropped under us
     GoneFromRegistry,
-    RankMoved,
 )
+# Where repeats come, more of them follow: so many groups are then looked at before they are written.
+_CAREFUL_FOR = 20
 
 
 class Writer:
@@ -55,6 +57,7 @@ class Writer:
         self._idle.set()
         self._registry = Registry()
         self._partitions = Partitions()
+        self._careful_for = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -135,10 +138,23 @@ class Writer:
         await self._committed(effects)
 
     async def _commit_with_retries(self, group: Sequence[AnyJob]) -> Effects:
+        self._careful_for = max(0, self._careful_for - 1)
+        care = Care(repeats=self._careful_for > 0)
         for attempt in range(1, _TRIES + 1):
             try:
                 async with self._pool.connection() as connection:
-                    return await commit_group(connection, self._registry, self._partitions, group)
+                    return await commit_group(
+                        connection, self._registry, self._partitions, group, care=care
+                    )
+            except RankMoved as moved:
+                if attempt == _TRIES:
+                    raise
+                care = replace(care, whole=care.whole | moved.instances)
+            except psycopg.errors.UniqueViolation:
+                if care.repeats:
+                    raise
+                care = replace(care, repeats=True)
+                self._careful_for = _CAREFUL_FOR
             except _AGAIN:
                 self._registry.forget()
                 self._partitions.forget()

@@ -22,11 +22,13 @@ class Registry:
         self._services: dict[tuple[int, str], int] = {}
         self._instances: dict[tuple[int, str], int] = {}
         self._breakers: dict[tuple[int, str], int] = {}
+        self._whole: dict[tuple[str, str, str, str], tuple[int, tuple[int, int]]] = {}
 
     def forget(self) -> None:
         """Something remembered is no longer there: look everything up again."""
         for known in (self._environments, self._services, self._instances, self._breakers):
             known.clear()
+        self._whole.clear()
 
     def service_id(self, environment: str, service: str) -> int:
         return self._services[self._environments[environment], service]
@@ -37,14 +39,18 @@ class Registry:
     def breaker_id(self, service_id: int, breaker: str) -> int:
         return self._breakers[service_id, breaker]
 
-    def ids_of(self, event: Happened) -> tuple[int, int, int]:
-        """Service, breaker and instance of an event whose names were learnt."""
-        service = self.service_id(event.environment, event.service)
-        return (
-            service,
-            self._breakers[service, event.breaker],
-            self._instances[service, event.instance],
-        )
+    def knows(self, event: Happened) -> bool:
+        return (event.environment, event.service, event.breaker, event.instance) in self._whole
+
+    def ids_of(self, event: Happened) -> tuple[int, tuple[int, int]]:
+        """Service, and breaker with instance, of an event whose names were learnt."""
+        names = event.environment, event.service, event.breaker, event.instance
+        ids = self._whole.get(names)
+        if ids is None:
+            service = self.service_id(event.environment, event.service)
+            pair = self._breakers[service, event.breaker], self._instances[service, event.instance]
+            ids = self._whole[names] = service, pair
+        return ids
 
     async def learn(
         self,
@@ -55,7 +61,7 @@ class Registry:
         breakers: Iterable[tuple[str, str, str]],
     ) -> None:
         """Makes what is not there yet; (environment, service[, name]). Each statement commits by itself."""
-        if len(self._instances) + len(self._breakers) > _REMEMBERED:
+        if len(self._instances) + len(self._breakers) + len(self._whole) > _REMEMBERED:
             self.forget()
         services, instances, breakers = set(services), set(instances), set(breakers)
         services |= {key[:2] for key in instances} | {key[:2] for key in breakers}

@@ -1,18 +1,18 @@
-"""Events as rows of history: their ids resolved, their times settled, inserted, and repeats found."""
+"""Events as rows of history: their ids resolved, their times settled, and repeats within a group found."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 
 from breakers.ingest.jobs import Batch, Outcome, Stored
+from breakers.ingest.pgtext import NULL, field
 from breakers.ingest.registry import Registry
 from breakers.ingest.statements import Statements
-from breakers.wire import Happened, Metrics
+from breakers.wire import Happened, Labels, Metrics
 
 _encode = msgspec.json.Encoder().encode
 Pair = tuple[int, int]
@@ -21,19 +21,21 @@ Key = tuple[int, str, datetime]
 """By which a repeat is known: service, id and time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An event with the ids of its rows; `event_id` and `occurred_at` may be the first one's."""
+class Row(NamedTuple):
+    """An event with the ids of its rows; its time may be that of the first with its id."""
 
     service_id: int
-    breaker_id: int
-    instance_id: int
+    pair: Pair
     event: Happened
     occurred_at: datetime
 
     @property
-    def pair(self) -> Pair:
-        return self.breaker_id, self.instance_id
+    def breaker_id(self) -> int:
+        return self.pair[0]
+
+    @property
+    def instance_id(self) -> int:
+        return self.pair[1]
 
     @property
     def key(self) -> Key:
@@ -52,7 +54,7 @@ async def settle(
         row.key[:2]: row.occurred_at
         for _, rows in reversed(batches)
         for row in reversed(rows)
-        if row.event.named and not row.event.timed
+        if not row.event.timed and row.event.named
     }
     if not untimed:
         return batches
@@ -66,35 +68,28 @@ async def settle(
             times=[untimed[key] for key in keys],
         )
     }
-    return [
-        (
-            job,
-            [
-                replace(row, occurred_at=first[row.key[:2]])
-                if row.event.named and not row.event.timed
-                else row
-                for row in rows
-            ],
-        )
-        for job, rows in batches
-    ]
+
+    def timed(row: Row) -> Row:
+        if row.event.timed or not row.event.named:
+            return row
+        return row._replace(occurred_at=first[row.key[:2]])
+
+    return [(job, [timed(row) for row in rows]) for job, rows in batches]
 
 
-async def insert_batches(
-    db: Statements, batches: Sequence[tuple[Batch, list[Row]]]
+def outcomes_of(
+    batches: Iterable[tuple[Batch, list[Row]]], new: set[Key]
 ) -> tuple[list[Row], dict[Batch, list[Outcome]]]:
-    """The rows that were new, in order, and for each batch what became of its events."""
-    rows = [row for _, found in batches for row in found]
-    new: set[Key] = set()
-    for snapshots in (False, True):
-        some = [row for row in rows if (row.event.type == "snapshot") is snapshots]
-        if some:
-            new |= await insert(db, some, snapshots=snapshots)
-    accepted = []
+    """The rows that are new, in order, and for each batch what became of its events.
+
+    Of several with a key in `new`, the first is the event and the others repeat it.
+    """
+    accepted: list[Row] = []
     outcomes: dict[Batch, list[Outcome]] = {}
-    for job, found in batches:
+    new = set(new)
+    for job, rows in batches:
         told = outcomes[job] = []
-        for row in found:
+        for row in rows:
             if row.key in new:
                 new.discard(row.key)
                 accepted.append(row)
@@ -104,36 +99,27 @@ async def insert_batches(
     return accepted, outcomes
 
 
-async def insert(db: Statements, rows: Sequence[Row], *, snapshots: bool = False) -> set[Key]:
-    """Adds rows to history; the keys of those that were not there yet."""
-    events = [row.event for row in rows]
-    columns: dict[str, list[Any]] = {
-        "service_id": [row.service_id for row in rows],
-        "event_id": [event.event_id for event in events],
-        "occurred_at": [row.occurred_at for row in rows],
-        "breaker_id": [row.breaker_id for row in rows],
-        "instance_id": [row.instance_id for row in rows],
-        "natural_state": [event.natural_state for event in events],
-        "boot": [event.boot for event in events],
-        "seq": [event.seq for event in events],
-        "detail": [event.detail for event in events],
-        "labels": [as_json(event.labels) for event in events],
-        "metrics": [as_json(event.metrics) for event in events],
-    }
-    if not snapshots:
-        columns |= {
-            "type": [event.type for event in events],
-            "from_state": [event.from_ for event in events],
-            "to_state": [event.to for event in events],
-            "cause": [event.cause for event in events],
-            "reason": [event.reason for event in events],
-            "library": [event.library for event in events],
-            "origin": [event.origin for event in events],
-        }
-    found = await db.fetch("insert_snapshots" if snapshots else "insert_events", **columns)
-    return {(service, event, at) for service, event, at in found}
+def event_line(row: Row) -> str:
+    """A state change or note as a line of COPY, in the order of `copy_events`."""
+    event = row.event
+    return (
+        f"{row.service_id}\t{field(event.event_id)}\t{row.occurred_at}\t{row.pair[0]}\t{row.pair[1]}\t{event.type}\t"
+        f"{event.from_ or NULL}\t{event.to or NULL}\t{event.natural_state or NULL}\t{field(event.boot)}\t"
+        f"{NULL if event.seq is None else event.seq}\t{event.cause}\t{field(event.reason)}\t{field(event.detail)}\t"
+        f"{field(as_json(event.labels))}\t{field(as_json(event.metrics))}\t{field(event.library)}\t{event.origin}\n"
+    )
 
 
-def as_json(value: dict[str, Any] | Metrics | None) -> str | None:
+def snapshot_line(row: Row) -> str:
+    """A snapshot as a line of COPY, in the order of `copy_snapshots`."""
+    event = row.event
+    return (
+        f"{row.service_id}\t{field(event.event_id)}\t{row.occurred_at}\t{row.pair[0]}\t{row.pair[1]}\t"
+        f"{event.natural_state or NULL}\t{field(event.boot)}\t{NULL if event.seq is None else event.seq}\t"
+        f"{field(event.detail)}\t{field(as_json(event.labels))}\t{field(as_json(event.metrics))}\n"
+    )
+
+
+def as_json(value: Labels | dict[str, object] | Metrics | None) -> str | None:
     """A value for a jsonb column."""
     return None if value is None else _encode(value).decode()

@@ -37,26 +37,33 @@ UPDATE override o SET revision = raised.revision FROM raised WHERE o.breaker_id 
 -- name: lock_breakers
 SELECT id, target FROM breaker WHERE id = ANY(%(breakers)s) ORDER BY id FOR UPDATE
 
--- name: insert_events
--- Gives the keys of those that are new; a repeat inserts nothing.
-INSERT INTO event (service_id, event_id, occurred_at, breaker_id, instance_id, type, from_state, to_state,
-                   natural_state, boot, seq, cause, reason, detail, labels, metrics, library, origin)
-SELECT * FROM unnest(
-    %(service_id)s::bigint[], %(event_id)s::text[], %(occurred_at)s::timestamptz[], %(breaker_id)s::bigint[],
-    %(instance_id)s::bigint[], %(type)s::text[], %(from_state)s::text[], %(to_state)s::text[],
-    %(natural_state)s::text[], %(boot)s::text[], %(seq)s::bigint[], %(cause)s::text[], %(reason)s::text[],
-    %(detail)s::text[], %(labels)s::jsonb[], %(metrics)s::jsonb[], %(library)s::text[], %(origin)s::text[])
-ON CONFLICT DO NOTHING
-RETURNING service_id, event_id, occurred_at
+-- name: copy_events
+-- Straight into history: one that is there already fails the transaction.
+COPY event (service_id, event_id, occurred_at, breaker_id, instance_id, type, from_state, to_state,
+    natural_state, boot, seq, cause, reason, detail, labels, metrics, library, origin) FROM STDIN
 
--- name: insert_snapshots
-INSERT INTO snapshot (service_id, event_id, occurred_at, breaker_id, instance_id, natural_state, boot, seq,
-                      detail, labels, metrics)
-SELECT * FROM unnest(
-    %(service_id)s::bigint[], %(event_id)s::text[], %(occurred_at)s::timestamptz[], %(breaker_id)s::bigint[],
-    %(instance_id)s::bigint[], %(natural_state)s::text[], %(boot)s::text[], %(seq)s::bigint[],
-    %(detail)s::text[], %(labels)s::jsonb[], %(metrics)s::jsonb[])
-ON CONFLICT DO NOTHING
+-- name: copy_snapshots
+COPY snapshot (service_id, event_id, occurred_at, breaker_id, instance_id, natural_state, boot, seq, detail, labels, metrics) FROM STDIN
+
+-- name: make_incoming_event
+CREATE TEMPORARY TABLE incoming_event (LIKE event INCLUDING DEFAULTS) ON COMMIT DROP
+
+-- name: copy_incoming_event
+COPY incoming_event (service_id, event_id, occurred_at, breaker_id, instance_id, type, from_state, to_state,
+    natural_state, boot, seq, cause, reason, detail, labels, metrics, library, origin) FROM STDIN
+
+-- name: insert_incoming_event
+-- Gives the keys of those that are new; a repeat inserts nothing.
+INSERT INTO event SELECT * FROM incoming_event ON CONFLICT DO NOTHING RETURNING service_id, event_id, occurred_at
+
+-- name: make_incoming_snapshot
+CREATE TEMPORARY TABLE incoming_snapshot (LIKE snapshot INCLUDING DEFAULTS) ON COMMIT DROP
+
+-- name: copy_incoming_snapshot
+COPY incoming_snapshot (service_id, event_id, occurred_at, breaker_id, instance_id, natural_state, boot, seq, detail, labels, metrics) FROM STDIN
+
+-- name: insert_incoming_snapshot
+INSERT INTO snapshot SELECT * FROM incoming_snapshot ON CONFLICT DO NOTHING
 RETURNING service_id, event_id, occurred_at
 
 -- name: rank_boots
@@ -80,37 +87,31 @@ WHERE bi.breaker_id = ANY(%(breakers)s) AND bi.instance_id = ANY(%(instances)s)
 SELECT instance_id, boot, first_at FROM boot WHERE instance_id = ANY(%(instances)s)
 
 -- name: store_states
+-- The state of each breaker instance, and what events say beside it; of that, null keeps what is known.
 INSERT INTO breaker_instance AS held (breaker_id, instance_id, state, natural_state, since, not_closed_since,
-    cause, reason, detail, boot, seq, at, origin, event_id)
-SELECT * FROM unnest(
+    cause, reason, detail, boot, seq, at, origin, event_id, metrics, metrics_at, library, labels)
+SELECT breaker_id, instance_id, state, natural_state, since, not_closed_since, cause, reason, detail, boot, seq, at,
+       origin, event_id, metrics, metrics_at, library, coalesce(labels, '{}')
+FROM unnest(
     %(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(state)s::text[], %(natural_state)s::text[],
     %(since)s::timestamptz[], %(not_closed_since)s::timestamptz[], %(cause)s::text[], %(reason)s::text[],
-    %(detail)s::text[], %(boot)s::text[], %(seq)s::bigint[], %(at)s::timestamptz[], %(origin)s::text[], %(event_id)s::text[])
+    %(detail)s::text[], %(boot)s::text[], %(seq)s::bigint[], %(at)s::timestamptz[], %(origin)s::text[],
+    %(event_id)s::text[], %(metrics)s::jsonb[], %(metrics_at)s::timestamptz[], %(library)s::text[],
+    %(labels)s::jsonb[])
+    AS a (breaker_id, instance_id, state, natural_state, since, not_closed_since, cause, reason, detail, boot, seq,
+          at, origin, event_id, metrics, metrics_at, library, labels)
 ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
     state = EXCLUDED.state, natural_state = EXCLUDED.natural_state, since = EXCLUDED.since,
-    not_closed_since = EXCLUDED.not_closed_since, cause = EXCLUDED.cause, reason = EXCLUDED.reason, detail = EXCLUDED.detail, boot = EXCLUDED.boot,
-    seq = EXCLUDED.seq, at = EXCLUDED.at, origin = EXCLUDED.origin, event_id = EXCLUDED.event_id
-
--- name: store_samples
--- What an event or snapshot says beside the state: the newest wins, absent values keep the old.
-INSERT INTO breaker_instance AS held (breaker_id, instance_id, metrics, metrics_at, library, labels)
-SELECT breaker_id, instance_id, metrics, metrics_at, library, coalesce(labels, '{}')
-FROM unnest(
-    %(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(metrics)s::jsonb[], %(metrics_at)s::timestamptz[],
-    %(library)s::text[], %(labels)s::jsonb[]) AS a (breaker_id, instance_id, metrics, metrics_at, library, labels)
-ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
-    metrics = CASE WHEN EXCLUDED.metrics_at >= coalesce(held.metrics_at, '-infinity') THEN EXCLUDED.metrics ELSE held.metrics END,
-    metrics_at = greatest(held.metrics_at, EXCLUDED.metrics_at),
+    not_closed_since = EXCLUDED.not_closed_since, cause = EXCLUDED.cause, reason = EXCLUDED.reason,
+    detail = EXCLUDED.detail, boot = EXCLUDED.boot, seq = EXCLUDED.seq, at = EXCLUDED.at,
+    origin = EXCLUDED.origin, event_id = EXCLUDED.event_id,
+    metrics = coalesce(EXCLUDED.metrics, held.metrics), metrics_at = coalesce(EXCLUDED.metrics_at, held.metrics_at),
     library = coalesce(EXCLUDED.library, held.library),
     labels = CASE WHEN EXCLUDED.labels = '{}' THEN held.labels ELSE EXCLUDED.labels END
 
--- name: insert_outbox
-INSERT INTO outbox (breaker_id, instance_id, event_id, occurred_at, to_state, late, before_state, before_natural,
-                    state, natural_state, since, cause, detail)
-SELECT * FROM unnest(
-    %(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(event_id)s::text[], %(occurred_at)s::timestamptz[],
-    %(to_state)s::text[], %(late)s::bool[], %(before_state)s::text[], %(before_natural)s::text[],
-    %(state)s::text[], %(natural_state)s::text[], %(since)s::timestamptz[], %(cause)s::text[], %(detail)s::text[])
+-- name: copy_outbox
+COPY outbox (breaker_id, instance_id, event_id, occurred_at, to_state, late, before_state, before_natural,
+    state, natural_state, since, cause, detail) FROM STDIN
 
 -- name: touch_breakers
 UPDATE breaker b SET change = change + 1, updated_at = clock_timestamp(), changed_xid = pg_current_xact_id(),

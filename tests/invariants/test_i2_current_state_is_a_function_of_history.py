@@ -8,19 +8,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-import psycopg
 import pytest
-from django.conf import settings
 from django.db import connection
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from breakers.db import make_pool
 from breakers.history.rebuild import rebuild
-from breakers.ingest.commit import commit_group
-from breakers.ingest.jobs import AnyJob, Batch
-from breakers.ingest.partitions import Partitions
-from breakers.ingest.registry import Registry
+from breakers.ingest.commit import Effects
+from breakers.ingest.jobs import Batch
+from breakers.ingest.queue import Writer
 from breakers.models import Boot, BreakerInstance, Event, Service
 from breakers.states import Change, Held, Origin, State, derive
 from breakers.wire import Happened
@@ -62,15 +60,20 @@ def happened(service: str, fields: dict[str, object]) -> Happened:
 
 async def commit(service: str, groups: list[list[list[dict[str, object]]]]) -> None:
     """Each group in one transaction, of several requests each."""
-    registry, partitions = Registry(), Partitions()
-    async with await psycopg.AsyncConnection.connect(
-        settings.DATABASE_URL, autocommit=True
-    ) as connection:
+
+    async def committed(effects: Effects) -> None:
+        pass
+
+    async with make_pool(size=1) as pool:
+        writer = Writer(pool, committed=committed)
+        writer.start()
         for group in groups:
-            jobs: list[AnyJob] = [
+            batches = [
                 Batch(events=[happened(service, fields) for fields in request]) for request in group
             ]
-            await commit_group(connection, registry, partitions, jobs)
+            # All that waits when the writer gets its turn is one group.
+            await asyncio.gather(*[writer.submit(batch) for batch in batches])
+        await writer.stop()
 
 
 def split(items: list[dict[str, object]], random: Random) -> list[list[list[dict[str, object]]]]:

@@ -17,7 +17,7 @@ class NotUnderstood(ValueError):
     """The body is not of the format that it says it is."""
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One event of a body; with `errors` it is rejected for them. An envelope's id and time win."""
 
     raw: msgspec.Raw = msgspec.Raw(b"null")

@@ -1,0 +1,41 @@
+"""Many values in PostgreSQL's own text forms: psycopg would dump each by itself, at about 4 µs a value. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+_COPY_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+NULL = r"\N"
+"""What COPY reads as null."""
+
+
+def array(values: Sequence[object]) -> str:
+    """An array literal of whole numbers, truth values, times with zone, or texts; None is null."""
+    sample = next((value for value in values if value is not None), None)
+    if isinstance(sample, str):
+        return "{" + ",".join([_quoted(value) for value in values]) + "}"
+    if isinstance(sample, datetime):
+        return "{" + ",".join(["NULL" if value is None else f'"{value}"' for value in values]) + "}"
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def _quoted(value: object) -> str:
+    if value is None:
+        return "NULL"
+    text = str(value)
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
+    if '"' in text:
+        text = text.replace('"', '\\"')
+    return f'"{text}"'
+
+
+def field(text: str | None) -> str:
+    """A text as a column of a line of COPY."""
+    if text is None:
+        return NULL
+    # Almost all texts are printable and without a backslash, and then stand for themselves.
+    if text.isprintable() and "\\" not in text:
+        return text
+    return text.translate(_COPY_ESCAPES)
