@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from breakers.access import Actor
 from breakers.asgi import TooLarge
-from breakers.ingest.app import sort
+from breakers.ingest.sort import sort
 from breakers.ingest.formats import NotUnderstood, formats
 from breakers.ingest.gzip import BadGzip, expand
 from breakers.models import Event, Scope

@@ -1,0 +1,99 @@
+"""What every endpoint for events shares: the key, the body within its bounds, the commit, and errors."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from breakers import asgi
+from breakers.access import Actor
+from breakers.errors import CallError, Forbidden, Overloaded
+from breakers.ingest.gzip import BadGzip, expand
+from breakers.ingest.jobs import Batch, Refused, Stored
+from breakers.ingest.queue import Writer
+from breakers.ingest.sort import Sorted
+from breakers.keyring import Keyring
+from breakers.models import Scope
+
+_log = structlog.get_logger(__name__)
+EVENTS_MAX = 1000
+_CHUNK_S, _BODY_S, _COMMIT_S = 10, 30, 20
+
+
+class NotUnderstood(CallError):
+    status, title = 400, "The body is not what its type says"
+
+
+class OutsideLimits(CallError):
+    status, title = 403, "Outside the key's limits"
+
+
+class IngestEndpoint(ABC):
+    """A bare ASGI application for one POST; a subclass says what its body and its answer are."""
+
+    def __init__(self, *, keyring: Keyring, writer: Writer) -> None:
+        self._keyring = keyring
+        self._writer = writer
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        try:
+            if scope["method"] != "POST":
+                raise asgi.MethodNotAllowed("POST")
+            actor = await self._keyring.actor_of(scope)
+            if Scope.INGEST not in actor.can:
+                raise Forbidden("This key lacks the scope “ingest”.")
+            await self._take(actor, scope, receive, send)
+        except asgi.Disconnected:
+            return
+        except CallError as problem:
+            await asgi.answer_problem(send, problem)
+        except (psycopg.OperationalError, PoolTimeout, TimeoutError) as problem:
+            _log.warning("events not stored", error=str(problem).strip())
+            away = Overloaded("The database does not answer.", retry_after=2)
+            await asgi.answer_problem(send, away)
+
+    @abstractmethod
+    async def _take(
+        self, actor: Actor, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
+    ) -> None:
+        """From the body to the answer, for a caller who may. Raises CallError."""
+
+    async def _commit(self, found: Sorted) -> int:
+        """Stores the events; what the database refuses joins the rejected. The number of repeats."""
+        if not found.events:
+            return 0
+        async with asyncio.timeout(_COMMIT_S):
+            outcomes = await self._writer.commit(Batch(events=found.events))
+        duplicates = 0
+        for index, outcome in zip(found.indexes, outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                found.rejected[index] = outcome.errors
+            elif outcome is Stored.DUPLICATE:
+                duplicates += 1
+        return duplicates
+
+
+def media_type(scope: asgi.Scope) -> str:
+    """The content type, without its parameters."""
+    return (asgi.header(scope, b"content-type") or "").partition(";")[0].strip().lower()
+
+
+async def read_body(scope: asgi.Scope, receive: asgi.Receive, *, limit: int) -> bytes:
+    """The body of at most `limit` bytes, also once it is expanded. Raises CallError."""
+    length = asgi.header(scope, b"content-length")
+    if length is not None and length.isdigit() and int(length) > limit:
+        raise asgi.TooLarge(f"At most {limit} bytes a request.")
+    encoding = (asgi.header(scope, b"content-encoding") or "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise asgi.UnsupportedType("Send the body as it is, or with gzip.")
+    body = await asgi.read_body(receive, limit=limit, chunk_s=_CHUNK_S, total_s=_BODY_S)
+    if encoding == "identity":
+        return body
+    try:
+        return expand(body, limit=limit)
+    except BadGzip as problem:
+        raise NotUnderstood(f"The gzip is broken: {problem}.") from problem
