@@ -20,7 +20,6 @@ from django.db import connection
 from alerts.judging import Replay, Step
 from alerts.models import Standing
 from alerts.verdicts import BreakerView, InstanceView
-from breakers.models import OutboxRow
 from breakers.states import State
 
 BATCH = 500
@@ -55,6 +54,13 @@ ORDER BY 1, 2, 3
 _STATES = {state.value: state for state in State}
 
 
+_DELETE = """
+DELETE FROM outbox o USING unnest(%s::bigint[], %s::bigint[]) AS judged (breaker_id, top)
+WHERE o.breaker_id = judged.breaker_id AND o.id <= judged.top
+"""
+_WAITING = "SELECT breaker_id FROM outbox GROUP BY breaker_id ORDER BY min(id)"
+
+
 class _Seen(NamedTuple):
     """A breaker instance as it is (`outbox_id` 0), or an outbox row: what it became, and was before."""
 
@@ -75,10 +81,10 @@ class _Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Locked breakers with what happened to them; `rows` are the outbox rows to delete."""
+    """Locked breakers with what happened to them; `tops` are the last outbox rows of those that have any."""
 
     replays: tuple[Replay, ...]
-    rows: tuple[int, ...]
+    tops: dict[int, int]
 
     @property
     def breakers(self) -> list[int]:
@@ -97,20 +103,11 @@ def waiting_breakers(now: datetime) -> Iterator[list[int]]:
     seen.update(page)
     if page:
         yield page
-    after = 0
-    while True:
-        rows = list(
-            OutboxRow.objects.filter(id__gt=after)
-            .order_by("id")
-            .values_list("id", "breaker_id")[:_PAGE]
-        )
-        if not rows:
-            return
-        after = rows[-1][0]
-        page = [one for one in dict.fromkeys(breaker for _, breaker in rows) if one not in seen]
-        seen.update(page)
-        if page:
-            yield page
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING)
+        waiting = [id for (id,) in cursor.fetchall() if id not in seen]
+    for start in range(0, len(waiting), _PAGE):
+        yield waiting[start : start + _PAGE]
 
 
 def claim(breaker_ids: Sequence[int], *, now: datetime) -> Claim | None:
@@ -130,16 +127,15 @@ def claim(breaker_ids: Sequence[int], *, now: datetime) -> Claim | None:
         _replay(BreakerView(id, environment, service, name, target, ()), by_breaker[id], now)
         for id, environment, service, name, target in breakers
     )
-    rows = tuple(
-        seen.outbox_id for found in by_breaker.values() for seen in found if seen.outbox_id
-    )
-    return Claim(replays, rows) if replays else None
+    # In the order of reading, so that the last is the top.
+    tops = {id: found[-1].outbox_id for id, found in by_breaker.items() if found[-1].outbox_id}
+    return Claim(replays, tops) if replays else None
 
 
-def delete_rows(rows: Sequence[int]) -> None:
-    """What was judged; as one array, for Django would write thousands of placeholders."""
+def delete_judged(claimed: Claim) -> None:
+    """The rows that were read: of each breaker all up to its top, for they were committed in order."""
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM outbox WHERE id = ANY(%s)", [list(rows)])
+        cursor.execute(_DELETE, [list(claimed.tops), list(claimed.tops.values())])
 
 
 def drop_orphans() -> None:

@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Q
 
 from alerts.announce import announce
-from alerts.claim import BATCH, Claim, claim, delete_rows, drop_orphans, waiting_breakers
+from alerts.claim import BATCH, Claim, claim, delete_judged, drop_orphans, waiting_breakers
 from alerts.clock import database_now
 from alerts.fold import Fold, Held
 from alerts.incidents import Post, post, told_channels
@@ -100,7 +100,7 @@ def evaluate_breakers(breaker_ids: Sequence[int]) -> int:
     standings = _standings(claimed)
     if findings or standings:
         _apply(claimed, rules, findings, standings, now=now)
-    delete_rows(claimed.rows)
+    delete_judged(claimed)
     return len(claimed.replays)
 
 

@@ -19,11 +19,12 @@ from breakers.desired.expire import expire_due
 from breakers.errors import Overloaded
 from breakers.ingest.jobs import Lose
 from breakers.ingest.queue import Writer
+from breakers.sql import statements
 
 _log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 5.0
 EXPIRE_EVERY_S = 0.5
-RETIRE_EVERY_S = 60.0
+SWEEP_EVERY_S = 60.0
 # A gap of three looks means that nobody was there to hear.
 _TICK = """
     UPDATE watch SET ticked_at = now(),
@@ -38,6 +39,7 @@ _SILENT = """
 _ANY_DUE = """
     SELECT EXISTS (SELECT FROM override WHERE ended_at IS NULL AND expires_at <= clock_timestamp())
 """
+_FORGET_TOUCHED = statements("board")["forget_touched"]
 _AWAY = (psycopg.Error, DjangoDatabaseError, PoolTimeout, OSError, Overloaded)
 
 
@@ -53,7 +55,7 @@ class Liveness:
         self._tasks = [
             asyncio.create_task(self._every(LOOK_EVERY_S, self._look), name="liveness"),
             asyncio.create_task(self._every(EXPIRE_EVERY_S, self._expire), name="expiry"),
-            asyncio.create_task(self._every(RETIRE_EVERY_S, self._retire), name="retirement"),
+            asyncio.create_task(self._every(SWEEP_EVERY_S, self._sweep), name="sweep"),
         ]
 
     async def stop(self) -> None:
@@ -89,7 +91,9 @@ class Liveness:
         if row is not None and row[0]:
             await asyncio.to_thread(_with_a_connection, expire_due)
 
-    async def _retire(self) -> None:
+    async def _sweep(self) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(_FORGET_TOUCHED)
         retired = await asyncio.to_thread(_with_a_connection, retire_away)
         if retired:
             _log.info("instances retired", count=retired)

@@ -17,8 +17,24 @@ from breakers.ingest.ledger import Ledger
 from breakers.ingest.outrun import Outrun
 from breakers.ingest.partitions import Partitions
 from breakers.ingest.registry import Registry
+from breakers.ingest.remembered import Remembered
 from breakers.ingest.rows import Key, Pair, Row, event_line, outcomes_of, settle, snapshot_line
 from breakers.ingest.statements import Statements
+
+
+@dataclass
+class Memory:
+    """What a writer remembers between commits; all of it can be forgotten."""
+
+    registry: Registry = field(default_factory=Registry)
+    partitions: Partitions = field(default_factory=Partitions)
+    states: Remembered = field(default_factory=Remembered)
+
+    def forget(self) -> None:
+        """Something was not as remembered: look again."""
+        self.registry.forget()
+        self.partitions.forget()
+        self.states.forget()
 
 
 class GoneFromRegistry(Exception):
@@ -49,6 +65,9 @@ class Effects:
     """Rows that wait in the outbox."""
     wished: set[int] = field(default_factory=set)
     """Services in which something is wished anew."""
+    found: dict[int, int] = field(default_factory=dict)
+    left: dict[int, int] = field(default_factory=dict)
+    """Change numbers: of all breakers as they were locked, and of the changed ones as they are now."""
 
 
 @dataclass
@@ -56,25 +75,29 @@ class Locked:
     """The breakers under lock, and what is known of them by that."""
 
     targets: dict[int, str | None] = field(default_factory=dict)
+    changes: dict[int, int] = field(default_factory=dict)
+    """Change numbers as they were found."""
     pairs_of: dict[int, list[Pair]] = field(default_factory=dict)
     """All breaker instances of the instances that come, go or are lost in this group."""
 
 
 async def commit_group(
     connection: Connection,
-    registry: Registry,
-    partitions: Partitions,
+    memory: Memory,
     jobs: Sequence[AnyJob],
     *,
     care: Care = Care(),
 ) -> Effects:
     """Commits all of `jobs` or, on any exception, nothing of them."""
-    await _learn_names(connection, registry, jobs)
-    await partitions.ensure(
+    await _learn_names(connection, memory.registry, jobs)
+    await memory.partitions.ensure(
         connection, [event for job in jobs if isinstance(job, Batch) for event in job.events]
     )
+    ledger = Ledger(Statements(connection), memory.states)
     async with connection.transaction():
-        return await _commit(Statements(connection), registry, jobs, care)
+        effects = await _commit(Statements(connection), memory.registry, ledger, jobs, care)
+    memory.states.note(ledger.known, effects.found, effects.left)
+    return effects
 
 
 async def _learn_names(connection: Connection, registry: Registry, jobs: Iterable[AnyJob]) -> None:
@@ -97,15 +120,14 @@ async def _learn_names(connection: Connection, registry: Registry, jobs: Iterabl
 
 
 async def _commit(
-    db: Statements, registry: Registry, jobs: Sequence[AnyJob], care: Care
+    db: Statements, registry: Registry, ledger: Ledger, jobs: Sequence[AnyJob], care: Care
 ) -> Effects:
     batches = await settle(db, registry, [job for job in jobs if isinstance(job, Batch)])
-    ledger = Ledger(db)
     outrun = Outrun(db)
     await outrun.look(registry, jobs)
     locked = await _lock(db, ledger, registry, jobs, batches, care)
     await outrun.catch_up()
-    effects = Effects(wished=outrun.services)
+    effects = Effects(wished=outrun.services, found=locked.changes)
     accepted, outcomes = await _insert(db, ledger, batches, care)
     effects.answers = dict[AnyJob, Any](outcomes.items())
     if accepted:
@@ -120,7 +142,9 @@ async def _commit(
     changed = ledger.changed | targets.keys()
     if changed:
         ids = sorted(changed)
-        await db.execute("touch_breakers", breakers=ids, targets=[targets.get(id) for id in ids])
+        effects.left = dict(
+            await db.fetch("touch_breakers", breakers=ids, targets=[targets.get(id) for id in ids])
+        )
     effects.changed = changed
     return effects
 
@@ -200,10 +224,17 @@ async def _lock(
             pairs.add((breaker, instance))
     if pairs:
         breakers = sorted({breaker for breaker, _ in pairs})
-        locked.targets = dict(await db.fetch("lock_breakers", breakers=breakers))
+        for id, target, change in await db.fetch("lock_breakers", breakers=breakers):
+            locked.targets[id], locked.changes[id] = target, change
         if len(locked.targets) < len(breakers):
             raise GoneFromRegistry
-        await ledger.load(pairs, whole=whole)
+        boots = {
+            (row.pair[1], row.event.boot)
+            for _, rows in batches
+            for row in rows
+            if row.event.boot is not None
+        }
+        await ledger.load(pairs, whole=whole, changes=locked.changes, boots=boots)
     return locked
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
-from breakers.ingest.pgtext import NULL, field
+from breakers.ingest.pgtext import NULL
+from breakers.ingest.remembered import Known, Remembered
 from breakers.ingest.rows import Pair, Row, as_json
 from breakers.ingest.statements import Statements
 from breakers.states import Change, Held, Origin, State, derive, transition
@@ -55,8 +55,9 @@ class Sample(msgspec.Struct, gc=False):
 class Ledger:
     """`held` is the state of each pair as far as the transaction has got; None: nothing known yet."""
 
-    def __init__(self, db: Statements) -> None:
+    def __init__(self, db: Statements, remembered: Remembered) -> None:
         self._db = db
+        self._remembered = remembered
         self.held: dict[Pair, Held | None] = {}
         self.boots: dict[tuple[int, str], datetime] = {}
         self.changed: set[int] = set()
@@ -69,25 +70,66 @@ class Ledger:
         self._late: set[Pair] = set()
         self._judged: list[Judged] = []
 
-    async def load(self, pairs: Set[Pair], *, whole: Set[int]) -> None:
-        """Reads the states of `pairs`, under lock; of the instances in `whole` these are all there are."""
+    async def load(
+        self,
+        pairs: Set[Pair],
+        *,
+        whole: Set[int],
+        changes: Mapping[int, int],
+        boots: Set[tuple[int, str]],
+    ) -> None:
+        """The states of `pairs`, whose breakers are locked and have these change numbers; of the instances
+        in `whole` these are all there are. `boots` are those that events name."""
         self._whole = whole
-        instances = sorted({instance for _, instance in pairs})
-        breakers = sorted({breaker for breaker, _ in pairs})
-        self.held = dict.fromkeys(pairs)
-        for found in await self._db.named("load_states", breakers=breakers, instances=instances):
-            pair = found.breaker_id, found.instance_id
-            if pair not in self.held:
-                continue
-            self._metrics_at[pair] = found.metrics_at
-            if found.event_id is not None:
-                self.held[pair] = Held(
-                    _change(found.state, found.at, found), found.since, found.not_closed_since
-                )
+        known = self._remembered.known(pairs, changes)
+        missing = pairs - known.keys()
+        if missing:
+            known |= await self._load_states(missing)
+        self.held = {pair: known[pair].held for pair in pairs}
+        self._metrics_at = {pair: known[pair].metrics_at for pair in pairs}
         self.boots = {
-            (instance, boot): at
-            for instance, boot, at in await self._db.fetch("load_boots", instances=instances)
+            (pair[1], held.last.boot): held.last.boot_at
+            for pair, held in self.held.items()
+            if held is not None and held.last.boot is not None and held.last.boot_at is not None
         }
+        # Where another boot speaks than the last, its rank decides, and it may have changed meanwhile.
+        strange = {instance for instance, _ in boots - self.boots.keys()} | whole
+        if strange:
+            await self._load_boots(strange)
+
+    async def _load_states(self, pairs: Set[Pair]) -> dict[Pair, Known]:
+        known = dict.fromkeys(pairs, Known(None, None))
+        for found in await self._db.named(
+            "load_states",
+            breakers=sorted({breaker for breaker, _ in pairs}),
+            instances=sorted({instance for _, instance in pairs}),
+        ):
+            pair = found.breaker_id, found.instance_id
+            if pair in known:
+                held = None
+                if found.event_id is not None:
+                    last = _change(found.state, found.at, found)
+                    held = Held(last, found.since, found.not_closed_since)
+                known[pair] = Known(held, found.metrics_at)
+        return known
+
+    async def _load_boots(self, instances: Set[int]) -> None:
+        for instance, boot, at in await self._db.fetch("load_boots", instances=sorted(instances)):
+            self.boots[instance, boot] = at
+        self._rank_anew(instances)
+
+    def _rank_anew(self, instances: Set[int]) -> None:
+        """The held states with the beginnings of their boots as they are known now."""
+        for pair, held in self.held.items():
+            if pair[1] in instances and held is not None and held.last.boot is not None:
+                boot_at = self.boots.get((pair[1], held.last.boot))
+                last = msgspec.structs.replace(held.last, boot_at=boot_at)
+                self.held[pair] = msgspec.structs.replace(held, last=last)
+
+    @property
+    def known(self) -> dict[Pair, Known]:
+        """All that the transaction leaves behind."""
+        return {pair: Known(held, self._metrics_at[pair]) for pair, held in self.held.items()}
 
     async def take(self, rows: Sequence[Row]) -> None:
         """Brings the states up to rows that are in history by now."""
@@ -109,8 +151,7 @@ class Ledger:
                 earlier[key] = row.occurred_at
         if not earlier:
             return
-        lives = Counter(instance for instance, _ in self.boots)
-        moved = set()
+        again = set()
         for instance, boot, first_at, was_known in await self._db.fetch(
             "rank_boots",
             instances=[instance for instance, _ in earlier],
@@ -118,18 +159,15 @@ class Ledger:
             times=list(earlier.values()),
         ):
             self.boots[instance, boot] = first_at
-            if was_known and lives[instance] > 1:
-                moved.add(instance)
-        if moved - self._whole:
-            raise RankMoved(moved - self._whole)
-        self._reranked |= moved
-        changed = {instance for instance, _ in earlier}
-        for pair, held in self.held.items():
-            if pair[1] in changed and held is not None and held.last.boot is not None:
-                last = msgspec.structs.replace(
-                    held.last, boot_at=self.boots.get((pair[1], held.last.boot))
-                )
-                self.held[pair] = msgspec.structs.replace(held, last=last)
+            if was_known:
+                again.add(instance)
+        if again:
+            lives: dict[int, int] = dict(await self._db.fetch("count_boots", instances=sorted(again)))
+            moved = {instance for instance in again if lives[instance] > 1}
+            if moved - self._whole:
+                raise RankMoved(moved - self._whole)
+            self._reranked |= moved
+        self._rank_anew({instance for instance, _ in earlier})
 
     def judge(self, rows: Iterable[Row]) -> None:
         """What each state change makes of the state; needs no database. `rederive` comes afterwards."""
@@ -187,6 +225,7 @@ class Ledger:
             sample.metrics_at is None or row.occurred_at >= sample.metrics_at
         ):
             sample.metrics, sample.metrics_at = event.metrics, row.occurred_at
+            self._metrics_at[pair] = row.occurred_at
             self.changed.add(pair[0])
         sample.library = event.library or sample.library
         sample.labels = event.labels or sample.labels
@@ -255,10 +294,10 @@ def _outbox_line(judged: Judged) -> str:
     row, late, before, after, _ = judged
     event = row.event
     return (
-        f"{row.pair[0]}\t{row.pair[1]}\t{field(event.event_id)}\t{row.occurred_at}\t{event.to}\t{late}\t"
+        f"{row.pair[0]}\t{row.pair[1]}\t{row.occurred_at}\t{event.to}\t{late}\t"
         f"{before.last.to if before else State.UNKNOWN}\t{(before and before.last.natural_state) or NULL}\t"
         f"{after.last.to if after else State.UNKNOWN}\t{(after and after.last.natural_state) or NULL}\t"
-        f"{after.since if after else NULL}\t{event.cause}\t{field(event.detail)}\n"
+        f"{after.since if after else NULL}\n"
     )
 
 

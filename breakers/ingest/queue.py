@@ -16,11 +16,9 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from breakers.db import Pool
 from breakers.errors import FieldError, Overloaded
-from breakers.ingest.commit import Care, Effects, GoneFromRegistry, commit_group
+from breakers.ingest.commit import Care, Effects, GoneFromRegistry, Memory, commit_group
 from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
 from breakers.ingest.ledger import RankMoved
-from breakers.ingest.partitions import Partitions
-from breakers.ingest.registry import Registry
 
 _log = structlog.get_logger(__name__)
 Answer = TypeVar("Answer")
@@ -35,6 +33,7 @@ _AGAIN = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.LockNotAvailable,
     psycopg.errors.CheckViolation,  # a partition that was dropped under us
+    psycopg.errors.ForeignKeyViolation,  # a remembered row that was pruned
     GoneFromRegistry,
 )
 # Where repeats come, more of them follow: so many groups are then looked at before they are written.
@@ -55,8 +54,7 @@ class Writer:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._registry = Registry()
-        self._partitions = Partitions()
+        self._memory = Memory()
         self._careful_for = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -143,9 +141,7 @@ class Writer:
         for attempt in range(1, _TRIES + 1):
             try:
                 async with self._pool.connection() as connection:
-                    return await commit_group(
-                        connection, self._registry, self._partitions, group, care=care
-                    )
+                    return await commit_group(connection, self._memory, group, care=care)
             except RankMoved as moved:
                 if attempt == _TRIES:
                     raise
@@ -156,8 +152,7 @@ class Writer:
                 care = replace(care, repeats=True)
                 self._careful_for = _CAREFUL_FOR
             except _AGAIN:
-                self._registry.forget()
-                self._partitions.forget()
+                self._memory.forget()
                 if attempt == _TRIES:
                     raise
                 await asyncio.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311 - jitter

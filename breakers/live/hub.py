@@ -33,6 +33,8 @@ _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
 
 FRAME_EVERY_S = 0.05
 REREAD_EVERY_S = 1.0
+# Who was blind for longer than transactions are remembered in `touched` (5 min) must read everything.
+REFILL_AFTER_S = 120.0
 BLIND_AFTER_S = 3.0
 # Frames that may wait for one socket: about a second and a half of steady change.
 BEHIND_MAX = 32
@@ -245,12 +247,22 @@ class Hub:
             try:
                 async with self._pool.connection() as connection:
                     self._xid, changed = await self._changed_since(connection, self._xid)
+                if time.monotonic() - self._reread_at > REFILL_AFTER_S:
+                    await self._refill()
                 self._reread_at = time.monotonic()
             except _AWAY as problem:
                 _log.warning("changes not read", error=str(problem).strip())
             else:
                 self.changed([id for id, change in changed if self._seen.get(id, -1) < change])
             await asyncio.sleep(REREAD_EVERY_S)
+
+    async def _refill(self) -> None:
+        """Reads all views anew: what changed meanwhile is no longer on record."""
+        async with self._filling, self._pool.connection() as connection:
+            for (match, limits), view in list(self._views.items()):
+                view.fill(await board.read(connection, match=match, limits=limits))
+                for reader in view.readers:
+                    reader.owe_snapshot()
 
     @staticmethod
     async def _changed_since(

@@ -9,13 +9,13 @@ from django.db.models.functions import Now
 class OutboxRow(models.Model):
     """One state change of a breaker instance, written with its event and deleted when judged.
 
-    Writers hold the breaker's row lock when they insert, so ids grow in commit order per breaker.
+    Writers hold the breaker's row lock when they insert, so ids grow in commit order per breaker. The
+    database's primary key is (breaker, id), by which rows are read and deleted.
     `before_*` is what the instance was; a `late` event moved no state (then before and after agree).
     """
 
     breaker_id = models.BigIntegerField()
     instance_id = models.BigIntegerField()
-    event_id = models.CharField(max_length=200)
     occurred_at = models.DateTimeField()
     committed_at = models.DateTimeField(db_default=Now())
     to_state = models.CharField(max_length=13)
@@ -26,12 +26,9 @@ class OutboxRow(models.Model):
     state = models.CharField(max_length=13)
     natural_state = models.CharField(max_length=13, null=True)
     since = models.DateTimeField(null=True)
-    cause = models.CharField(max_length=10, null=True)
-    detail = models.TextField(null=True)
 
     class Meta:
         db_table = "outbox"
-        indexes = [models.Index(fields=["breaker_id", "id"], name="outbox_by_breaker")]
 
     def __str__(self) -> str:
         return f"{self.breaker_id}: {self.before_state} → {self.state}"

@@ -96,8 +96,8 @@ class Boot(models.Model):
 class Breaker(models.Model):
     """A named breaker of a service, guarding calls to a target.
 
-    The column `changed_xid` (xid8, SQL only) names the last transaction that changed anything shown
-    of this breaker; the hub reads on from there.
+    The table `touched` (SQL only) has, for each transaction of the last minutes, the breakers of which it
+    changed anything that is shown; the hub reads on from there.
     """
 
     service = models.ForeignKey(Service, models.PROTECT, related_name="breakers")

@@ -57,4 +57,8 @@ CROSS JOIN LATERAL (
 -- Breakers changed by transactions that the last reading could not see whole, and where to read on from.
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text, b.id, b.change
 FROM (VALUES (%(xid)s::xid8)) AS since (xid)
-LEFT JOIN breaker b ON b.changed_xid >= since.xid
+LEFT JOIN LATERAL (SELECT DISTINCT unnest(breakers) AS id FROM touched t WHERE t.xid >= since.xid) changed ON true
+LEFT JOIN breaker b ON b.id = changed.id
+
+-- name: forget_touched
+DELETE FROM touched WHERE at < now() - interval '5 minutes'

@@ -35,7 +35,7 @@ WITH raised AS (
 UPDATE override o SET revision = raised.revision FROM raised WHERE o.breaker_id = raised.id AND o.ended_at IS NULL
 
 -- name: lock_breakers
-SELECT id, target FROM breaker WHERE id = ANY(%(breakers)s) ORDER BY id FOR UPDATE
+SELECT id, target, change FROM breaker WHERE id = ANY(%(breakers)s) ORDER BY id FOR NO KEY UPDATE
 
 -- name: copy_events
 -- Straight into history: one that is there already fails the transaction.
@@ -77,14 +77,17 @@ ON CONFLICT (instance_id, boot) DO UPDATE SET first_at = EXCLUDED.first_at
 RETURNING instance_id, boot, first_at, xmax <> 0 AS moved
 
 -- name: load_states
-SELECT bi.breaker_id, bi.instance_id, bi.state, bi.natural_state, bi.since, bi.not_closed_since, bi.cause, bi.reason, bi.detail,
-       bi.boot, boot.first_at AS boot_at, bi.seq, bi.at, bi.origin, bi.event_id, bi.metrics_at
+SELECT bi.breaker_id, bi.instance_id, bi.state, bi.natural_state, bi.since, bi.not_closed_since, bi.cause,
+       bi.reason, bi.detail, bi.boot, boot.first_at AS boot_at, bi.seq, bi.at, bi.origin, bi.event_id, bi.metrics_at
 FROM breaker_instance bi
 LEFT JOIN boot ON boot.instance_id = bi.instance_id AND boot.boot = bi.boot
 WHERE bi.breaker_id = ANY(%(breakers)s) AND bi.instance_id = ANY(%(instances)s)
 
 -- name: load_boots
 SELECT instance_id, boot, first_at FROM boot WHERE instance_id = ANY(%(instances)s)
+
+-- name: count_boots
+SELECT instance_id, count(*) FROM boot WHERE instance_id = ANY(%(instances)s) GROUP BY 1
 
 -- name: store_states
 -- The state of each breaker instance, and what events say beside it; of that, null keeps what is known.
@@ -110,14 +113,15 @@ ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
     labels = CASE WHEN EXCLUDED.labels = '{}' THEN held.labels ELSE EXCLUDED.labels END
 
 -- name: copy_outbox
-COPY outbox (breaker_id, instance_id, event_id, occurred_at, to_state, late, before_state, before_natural,
-    state, natural_state, since, cause, detail) FROM STDIN
+COPY outbox (breaker_id, instance_id, occurred_at, to_state, late, before_state, before_natural, state,
+    natural_state, since) FROM STDIN
 
 -- name: touch_breakers
-UPDATE breaker b SET change = change + 1, updated_at = clock_timestamp(), changed_xid = pg_current_xact_id(),
-       target = coalesce(a.target, b.target)
+WITH touched AS (INSERT INTO touched (breakers) VALUES (%(breakers)s))
+UPDATE breaker b SET change = change + 1, updated_at = clock_timestamp(), target = coalesce(a.target, b.target)
 FROM unnest(%(breakers)s::bigint[], %(targets)s::text[]) AS a (id, target)
 WHERE b.id = a.id
+RETURNING b.id, b.change
 
 -- name: touch_instances
 -- An instance that speaks is neither lost nor retired. Not more often than each 5 s, for the row's sake.

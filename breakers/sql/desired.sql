@@ -3,8 +3,9 @@
 UPDATE service SET desired_number = desired_number + 1 WHERE id = %(service)s RETURNING desired_number
 
 -- name: raise_breaker
+WITH touched AS (INSERT INTO touched (breakers) VALUES (ARRAY[%(breaker)s]))
 UPDATE breaker SET revision = revision + 1, desired_number = %(number)s, change = change + 1,
-       changed_xid = pg_current_xact_id(), updated_at = clock_timestamp()
+       updated_at = clock_timestamp()
 WHERE id = %(breaker)s
 RETURNING revision
 

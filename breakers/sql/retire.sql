@@ -24,13 +24,13 @@ RETURNING id
 
 -- name: look_again
 -- No state changed, and yet what the retired leave behind is to be judged without them.
-INSERT INTO outbox (breaker_id, instance_id, event_id, occurred_at, to_state, late, before_state, before_natural,
-                    state, natural_state, since, cause)
-SELECT breaker_id, instance_id, gen_random_uuid()::text, now(), state, false, state, natural_state,
-       state, natural_state, since, 'unknown'
+INSERT INTO outbox (breaker_id, instance_id, occurred_at, to_state, late, before_state, before_natural,
+                    state, natural_state, since)
+SELECT breaker_id, instance_id, now(), state, false, state, natural_state, state, natural_state, since
 FROM breaker_instance WHERE instance_id = ANY(%(instances)s)
 RETURNING breaker_id
 
 -- name: touch_breakers
-UPDATE breaker SET change = change + 1, updated_at = clock_timestamp(), changed_xid = pg_current_xact_id()
+WITH touched AS (INSERT INTO touched (breakers) VALUES (%(breakers)s))
+UPDATE breaker SET change = change + 1, updated_at = clock_timestamp()
 WHERE id = ANY(%(breakers)s)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from breakers.access import Actor
 from breakers.asgi import TooLarge
-from breakers.ingest.sort import sort
 from breakers.ingest.formats import NotUnderstood, formats
 from breakers.ingest.gzip import BadGzip, expand
+from breakers.ingest.sort import sort
 from breakers.models import Event, Scope
 from tests.support.web import Web
 

@@ -105,7 +105,6 @@ def happens(
     return OutboxRow.objects.create(
         breaker_id=breaker.pk,
         instance_id=held.instance_id,
-        event_id=f"event-{next(_numbers)}",
         occurred_at=at or timezone.now(),
         **({} if at is None else {"committed_at": at}),
         to_state=state,

@@ -1,0 +1,61 @@
+"""The states that this process wrote or read last, so that it need not read them again before each commit.
+
+A breaker's change number is raised under its lock with every change of what is here. While the number that
+the lock finds is the remembered one, nobody else has moved the breaker, and what is remembered is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from breakers.ingest.rows import Pair
+from breakers.states import Held
+
+# About 1 kB a breaker instance; past this the memory begins afresh.
+_PAIRS_MAX = 100_000
+
+
+class Known(NamedTuple):
+    """Of one breaker instance: its state, None where history has none, and the time of its metrics."""
+
+    held: Held | None
+    metrics_at: datetime | None
+
+
+class Remembered:
+    """Breaker instances by breaker, each with the change number at which they were so."""
+
+    def __init__(self) -> None:
+        self._breakers: dict[int, tuple[int, dict[int, Known]]] = {}
+        self._pairs = 0
+
+    def forget(self) -> None:
+        self._breakers.clear()
+        self._pairs = 0
+
+    def known(self, pairs: Iterable[Pair], changes: Mapping[int, int]) -> dict[Pair, Known]:
+        """Those of `pairs` that are known to be so, given the breakers' change numbers under lock."""
+        found = {}
+        for pair in pairs:
+            change, instances = self._breakers.get(pair[0], (-1, {}))
+            if change == changes[pair[0]] and pair[1] in instances:
+                found[pair] = instances[pair[1]]
+        return found
+
+    def note(
+        self, known: Mapping[Pair, Known], before: Mapping[int, int], after: Mapping[int, int]
+    ) -> None:
+        """What a commit left behind: to be called once it holds. `before` are the change numbers that it
+        found under lock, `after` those of the breakers that it changed."""
+        if self._pairs + len(known) > _PAIRS_MAX:
+            self.forget()
+        for (breaker, instance), what in known.items():
+            change, instances = self._breakers.get(breaker, (-1, {}))
+            if change not in (before[breaker], after.get(breaker)):
+                self._pairs -= len(instances)
+                instances = {}
+            self._pairs += instance not in instances
+            instances[instance] = what
+            self._breakers[breaker] = after.get(breaker, before[breaker]), instances
