@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import structlog
@@ -69,12 +70,21 @@ class Entrance:
             if message["type"] == "lifespan.startup":
                 self._runtime = Runtime()
                 await self._runtime.start()
+                _collect_rarely()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 if self._runtime is not None:
                     await self._runtime.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _collect_rarely() -> None:
+    """Whole modules need no looking through, and events make no cycles: at the usual thresholds the
+    collector took a fifth of the time of a commit."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 application = Entrance()

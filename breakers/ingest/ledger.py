@@ -162,7 +162,9 @@ class Ledger:
             if was_known:
                 again.add(instance)
         if again:
-            lives: dict[int, int] = dict(await self._db.fetch("count_boots", instances=sorted(again)))
+            lives: dict[int, int] = dict(
+                await self._db.fetch("count_boots", instances=sorted(again))
+            )
             moved = {instance for instance in again if lives[instance] > 1}
             if moved - self._whole:
                 raise RankMoved(moved - self._whole)

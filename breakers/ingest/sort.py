@@ -32,7 +32,7 @@ def sort(items: Sequence[Item], actor: Actor, *, now: datetime) -> Sorted:
     environments = actor.environments
     default = next(iter(environments)) if environments and len(environments) == 1 else "default"
     for index, item in enumerate(items):
-        body = list(item.errors) or _read(item.raw)
+        body = list(item.errors) if item.errors else _read(item.raw)
         if isinstance(body, list):
             found.rejected[index] = tuple(body)
             continue

@@ -16,6 +16,7 @@ from breakers.wire import DETAIL_MAX, EventBody, EventIn, Happened
 OLDEST = timedelta(days=7)
 AHEAD = timedelta(minutes=5)
 _STEP = timedelta(microseconds=1)
+_STATES = {state.value: state for state in State}
 _Body = TypeVar("_Body", bound=EventBody)
 
 # Names are what people read and type; a control character in one is a mistake or a trick.
@@ -100,6 +101,8 @@ def _located(name: str, message: str) -> FieldError:
 
 
 def _unprintable(body: EventBody) -> list[FieldError]:
+    if _all_said(body).isprintable():
+        return []
     errors = []
     for name in _PRINTABLE:
         value = getattr(body, name, None)
@@ -111,6 +114,16 @@ def _unprintable(body: EventBody) -> list[FieldError]:
     if body.detail and not storable(body.detail):
         errors.append(FieldError(("detail",), "must not hold NUL or half a surrogate pair"))
     return errors
+
+
+def _all_said(body: EventBody) -> str:
+    """Every text in one: looked at once, it is almost always in order."""
+    said = f"{body.breaker}{body.id or ''}{body.reason or ''}{body.target or ''}{body.library or ''}{body.detail or ''}"
+    if isinstance(body, EventIn):
+        said += f"{body.service}{body.environment or ''}{body.instance}{body.boot or ''}"
+    if body.labels:
+        said += "".join([*body.labels, *body.labels.values()])
+    return said
 
 
 def storable(text: str) -> bool:
@@ -149,9 +162,9 @@ def happened(
         named=body.id is not None,
         timed=body.occurred_at is not None,
         occurred_at=at.astimezone(UTC),
-        to=State(body.to) if body.to and body.type == "state_change" else None,
-        from_=State(body.from_) if body.from_ and body.type == "state_change" else None,
-        natural_state=State(body.natural_state) if body.natural_state else None,
+        to=_STATES[body.to] if body.to and body.type == "state_change" else None,
+        from_=_STATES[body.from_] if body.from_ and body.type == "state_change" else None,
+        natural_state=_STATES[body.natural_state] if body.natural_state else None,
         boot=boot,
         seq=body.seq,
         cause=body.cause,
