@@ -8,15 +8,23 @@ from alerts.clock import database_now
 from alerts.couriers import couriers
 from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
+from alerts.pace import Pace
 from alerts.wake import wake_delivery
+
+
+def _look() -> None:
+    evaluate_pending()
+    if sweep(database_now()):
+        wake_delivery()
+
+
+_evaluation = Pace(_look)
 
 
 @shared_task(name="alerts.tasks.evaluate_due", ignore_result=True)
 def evaluate_due() -> None:
-    """Judges what was committed, then what has come due."""
-    evaluate_pending()
-    if sweep(database_now()):
-        wake_delivery()
+    """Judges what was committed, then what has come due; returns at once if another task is at it."""
+    _evaluation.run()
 
 
 @shared_task(name="alerts.tasks.deliver_due", ignore_result=True)
