@@ -88,6 +88,13 @@ def when(moment: datetime | None, how: str = "ago") -> SafeString | str:
 
 
 @register.simple_tag
+def standing(summary: Summary) -> SafeString | str:
+    """How long it has been so, its probes included."""
+    lead, since = words.standing_since(summary.state, summary.since, summary.not_closed_since)
+    return "" if since is None else format_html("{}{}", lead, when(since, "lasting"))
+
+
+@register.simple_tag
 def lasted(start: datetime, end: datetime) -> str:
     """How long something took that is over."""
     return words.lasting((end - start).total_seconds())
@@ -117,7 +124,7 @@ def hue(name: str) -> int:
 
 
 @register.filter
-def of(things: Mapping[str, object] | str, key: str) -> object | None:
+def of(things: Mapping[str | int, object] | str, key: str | int) -> object | None:
     """`{{ incidents|of:summary.id }}`; nothing where the page has none (an undefined name is "")."""
     return things.get(key) if isinstance(things, Mapping) else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import ceil, floor
 from urllib.parse import quote
 
@@ -91,6 +92,20 @@ def percent(rate: float) -> str:
 def per_second(calls: float) -> str:
     """Calls a second, short."""
     return _rounded(calls)
+
+
+def standing_since(
+    state: str, since: datetime | None, not_closed_since: datetime | None
+) -> tuple[str, datetime | None]:
+    """Since when it has been so, as people mean it, and the words before it.
+
+    A breaker that probes and opens again has been open all the while, whichever of the two it is in now.
+    """
+    if state not in ("open", "half_open") or since is None or not_closed_since is None:
+        return "", since
+    return (
+        "open for " if state == "half_open" and not_closed_since < since else ""
+    ), not_closed_since
 
 
 def rate_words(summary: Summary) -> str:

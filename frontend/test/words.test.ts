@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { headline, underline } from "../src/model/headline";
-import { needsLook, type Summary } from "../src/model/summary";
-import { ago, instanceMarks, instanceWords, lasting, left, percent, rateWords, smallLine } from "../src/model/words";
+import { needsLook, type State, type Summary } from "../src/model/summary";
+import { ago, instanceMarks, instanceWords, lasting, left, percent, rateWords, smallLine, standingSince } from "../src/model/words";
 import cases from "./cases/words.json";
 import { breaker } from "./make";
 
@@ -11,6 +11,13 @@ for (const [name, say] of Object.entries({ lasting, ago, left, percent })) {
     for (const [value, said] of cases[name as "lasting"]) assert.equal(say(value as number), said);
   });
 }
+
+test("since when is said as the server says it", () => {
+  const moment = (clock: string | null): string | null => (clock === null ? null : `2026-11-09T${clock}Z`);
+  for (const [[state, since, outage], [lead, from]] of cases.since as unknown as [[State, string | null, string | null], [string, string | null]][]) {
+    assert.deepEqual(standingSince({ state, since: moment(since), not_closed_since: moment(outage) }), { lead, since: moment(from) });
+  }
+});
 
 for (const { what, breakers, headline: sentence, underline: line } of cases.sentences) {
   test(`the headline when ${what}`, () => {

@@ -1,7 +1,7 @@
 /** Small pieces that rows, tiles and chips share. */
 
 import { html, nothing, svg, type SVGTemplateResult, type TemplateResult } from "lit";
-import { instanceMarks, instanceWords, percent, rateWords } from "../model/words";
+import { instanceMarks, instanceWords, percent, rateWords, standingSince } from "../model/words";
 import { stateTitle, type State, type Summary } from "../model/summary";
 
 /** The state as a circuit diagram draws it; the word always stands beside it. */
@@ -20,7 +20,8 @@ export function nameOf(summary: Summary): TemplateResult {
 }
 
 export function since(summary: Summary): TemplateResult | typeof nothing {
-  return summary.since === null ? nothing : html`<pb-time at=${summary.since} as="lasting"></pb-time>`;
+  const { lead, since: moment } = standingSince(summary);
+  return moment === null ? nothing : html`${lead}<pb-time at=${moment} as="lasting"></pb-time>`;
 }
 
 /** A percentage as a bar, in attributes: the policy allows no inline style. */

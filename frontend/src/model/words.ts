@@ -43,6 +43,14 @@ export function percent(rate: number): string {
   return `${rounded}%`;
 }
 
+/** Since when it has been so, as people mean it, and the words before it. A breaker that probes and opens
+ * again has been open all the while, whichever of the two it is in now. */
+export function standingSince(summary: Pick<Summary, "state" | "since" | "not_closed_since">): { lead: string; since: string | null } {
+  const { state, since, not_closed_since: outage } = summary;
+  if ((state !== "open" && state !== "half_open") || since === null || outage === null) return { lead: "", since };
+  return { lead: state === "half_open" && Date.parse(outage) < Date.parse(since) ? "open for " : "", since: outage };
+}
+
 export function rateWords(summary: Pick<Summary, "failure_rate" | "calls_per_second">): string {
   if (summary.failure_rate !== null) return percent(summary.failure_rate);
   return summary.calls_per_second === 0 ? "no calls" : "no rate yet";

@@ -46,6 +46,20 @@ def test_numbers_and_spans_are_said_as_the_browser_says_them(name: str) -> None:
         assert getattr(words, name)(value) == said
 
 
+def moment(clock: str | None) -> datetime | None:
+    return None if clock is None else datetime.fromisoformat(f"2026-11-09T{clock}Z")
+
+
+@pytest.mark.parametrize(("seen", "said"), CASES["since"])
+def test_since_when_is_said_as_the_browser_says_it(
+    seen: tuple[str, str | None, str | None], said: tuple[str, str | None]
+) -> None:
+    state, since, outage = seen
+    lead, start = said
+
+    assert words.standing_since(state, moment(since), moment(outage)) == (lead, moment(start))
+
+
 @pytest.mark.parametrize("case", CASES["sentences"], ids=lambda case: case["what"])
 def test_the_headline_says_what_a_person_would(case: dict[str, Any]) -> None:
     summaries = [summary(**named) for named in case["breakers"]]
