@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 
-from breakers.cursor import page
+from breakers.cursor import encode, page
 from breakers.models import Breaker, Event, Instance, Snapshot
 from breakers.wire import told_time
 
@@ -43,6 +43,11 @@ def events_of(
         Instance.objects.filter(pk__in={row.instance_id for row in found}).values_list("pk", "name")
     )
     return [_told(row, names) for row in found], following
+
+
+def cursor_after(breaker: Breaker, *, occurred_at: datetime, id: str) -> str:
+    """The cursor of the page of all events that begins with the one before this event."""
+    return encode({"breaker": breaker.pk}, [occurred_at, id])
 
 
 def _page(

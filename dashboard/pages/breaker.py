@@ -11,15 +11,16 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from breakers.access import Actor, breaker_to_see
-from breakers.history.read import events_of
+from breakers.errors import Invalid, NotFound
 from breakers.live.board import summary_of
+from breakers.models import Breaker
 from breakers.registry_read import instances_of
 from breakers.wire import Summary
 from dashboard.pages import words
+from dashboard.pages.events import SHOWN_OF_A_RUN, EventsPage, events_page
 from dashboard.pages.frame import page, render_page
+from dashboard.pages.outage import beginning_of
 
-EVENTS_MOST = 30
-"""The last events shown; more come from the API."""
 INSTANCES_MOST = 500
 
 
@@ -30,22 +31,12 @@ class InstanceRow:
     name: str
     state: str
     since: datetime | None
+    lead: str
+    standing_since: datetime | None
+    """As people mean it, after the words of `lead`: the beginning of the outage, its probes included."""
     last_seen: datetime | None
     standing: str
     standing_tone: str
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """One thing that happened, and why, in words. `to` is None for what is no state change."""
-
-    key: str
-    occurred_at: datetime
-    type: str
-    to: str | None
-    instance: str
-    why: str
-    cause: str
 
 
 @page
@@ -55,7 +46,9 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
     summary = summary_of(actor, breaker_id)
     held, _ = instances_of(breaker, limit=INSTANCES_MOST)
     held.sort(key=lambda one: str(one["instance"]))
-    events, _ = events_of(breaker, limit=EVENTS_MOST)
+    outages = [moment for one in held if (moment := _moment(one["not_closed_since"]))]
+    lead, since = words.standing_since(summary.state, summary.since, summary.not_closed_since)
+    standing = breaker.overrides.filter(ended_at__isnull=True).first()
     return render_page(
         request,
         actor,
@@ -67,10 +60,14 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
             "live": sum(one["lost_at"] is None for one in held),
             "deaf": sum(one["lost_at"] is None and one["connected"] is None for one in held),
             "override": summary.override,
-            "standing": breaker.overrides.filter(ended_at__isnull=True).first(),
+            "standing": standing,
             "applied_percent": _applied_percent(summary),
-            "events": [_event_row(event) for event in events],
-            "events_most": EVENTS_MOST,
+            "lead": lead,
+            "since": since,
+            "beginning": beginning_of(actor, breaker, summary, outages),
+            "events": _events(request, breaker),
+            "in_outage": summary.state in ("open", "half_open"),
+            "shown_of_a_run": SHOWN_OF_A_RUN,
             "libraries": sorted({one["library"] for one in held if one["library"]}),
             "settings": _settings([one["config"] for one in held if one["config"]]),
             "match": msgspec.json.encode(
@@ -78,6 +75,15 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
             ).decode(),
         },
     )
+
+
+def _events(request: HttpRequest, breaker: Breaker) -> EventsPage:
+    """The page of history that the address asks for; a cursor that is none leads nowhere."""
+    before, each = request.GET.get("before", ""), request.GET.get("events") == "each"
+    try:
+        return events_page(breaker, before=before, each=each)
+    except Invalid as problem:
+        raise NotFound("No such page of events.") from problem
 
 
 def sentence(summary: Summary) -> list[words.Part]:
@@ -123,10 +129,16 @@ def _instance_row(one: dict[str, Any]) -> InstanceRow:
     natural = one["natural_state"]
     if one["lost_at"] is None and one["applied_revision"] and natural and natural != one["state"]:
         said += f" · would be {words.state_word(natural)}"
+    since = _moment(one["lost_at"] or one["since"])
+    lead, standing_since = words.standing_since(
+        one["state"], since, _moment(one["not_closed_since"])
+    )
     return InstanceRow(
         name=one["instance"],
         state=one["state"],
-        since=_moment(one["lost_at"] or one["since"]),
+        since=since,
+        lead=lead,
+        standing_since=standing_since,
         last_seen=_moment(one["last_seen"]),
         standing=said,
         standing_tone=tone,
@@ -147,43 +159,6 @@ def _standing(one: dict[str, Any]) -> tuple[str, str]:
     if not one["connected"]:
         return "not connected", "unknown"
     return (f"✓ revision {applied}" if wished else "✓ connected"), "closed"
-
-
-_CAUSES = {
-    "automatic": "own",
-    "manual": "by hand",
-    "override": "override",
-    "shared": "shared state",
-    "unknown": "not said",
-}
-
-
-_REASONS = {
-    "hello": "as its process reports itself",
-    "instance_lost": "no sign of life for 60 s",
-}
-
-
-def _why(event: dict[str, Any]) -> str:
-    """The human text, else the machine word in ours, else the figures that came with it."""
-    reason = event.get("reason") or ""
-    rate = (event.get("metrics") or {}).get("failure_rate")
-    figures = "" if rate is None or event.get("to") != "open" else f"{words.percent(rate)} failing"
-    return event["detail"] or _REASONS.get(reason, reason.replace("_", " ")) or figures
-
-
-def _event_row(event: dict[str, Any]) -> EventRow:
-    return EventRow(
-        key=f"{event['id']} {event['occurred_at']}",
-        occurred_at=datetime.fromisoformat(event["occurred_at"]),
-        type=event["type"],
-        to=event.get("to"),
-        instance=event["instance"] or "",
-        why=_why(event),
-        cause="server"
-        if event.get("origin") == "server"
-        else _CAUSES.get(event.get("cause") or "unknown", "not said"),
-    )
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 
 from alerts.models import Channel, Rule
@@ -15,6 +16,7 @@ from breakers.models import (
     Breaker,
     BreakerInstance,
     Environment,
+    Event,
     Instance,
     OutboxRow,
     Scope,
@@ -114,6 +116,38 @@ def happens(
         state=held.state,
         natural_state=held.natural_state,
         since=held.since,
+    )
+
+
+def make_event(
+    breaker: Breaker,
+    to: str,
+    *,
+    before: str | None = None,
+    instance: str = "default",
+    at: datetime,
+    cause: str = "automatic",
+    detail: str | None = None,
+    metrics: dict[str, Any] | None = None,
+) -> Event:
+    """A state change in history alone: it moves no state."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ensure_partition('event', date_trunc('week', %s, 'UTC'))", [at])
+    held = Instance.objects.get(service=breaker.service, name=instance)
+    return Event.objects.create(
+        service_id=breaker.service_id,
+        event_id=f"event-{next(_numbers):06}",
+        occurred_at=at,
+        received_at=at,
+        breaker_id=breaker.pk,
+        instance_id=held.pk,
+        type="state_change",
+        from_state=before,
+        to_state=to,
+        cause=cause,
+        detail=detail,
+        metrics=metrics,
+        origin="agent",
     )
 
 

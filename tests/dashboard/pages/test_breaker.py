@@ -1,0 +1,138 @@
+"""The breaker page in an outage: since when, why, what was tried, and what hands did."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from http import HTTPStatus
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from breakers.models import Breaker, BreakerInstance, Role
+from dashboard.pages.events import READ_MOST
+from tests.dashboard.pages.test_pages import signed_in, text_of
+from tests.support.make import make_breaker, make_event
+
+pytestmark = pytest.mark.django_db
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def viewer() -> Iterator[Client]:
+    return signed_in(Role.VIEWER)
+
+
+def probing(*, probes: int = 1, every: timedelta = 5 * SECOND) -> Breaker:
+    """Open since its trip, and probed in vain so often since then; the last probe was just now."""
+    breaker = make_breaker("catalog-api", state="open")
+    trip = timezone.now() - probes * every
+    make_event(
+        breaker,
+        "open",
+        before="closed",
+        at=trip,
+        detail="3 failures in a row",
+        metrics={"calls": 32, "failure_rate": 9.4, "window": 8},
+    )
+    for n in range(1, probes + 1):
+        make_event(breaker, "half_open", before="open", at=trip + n * every)
+        make_event(breaker, "open", before="half_open", at=trip + n * every, detail="it failed")
+    BreakerInstance.objects.filter(breaker=breaker).update(not_closed_since=trip)
+    return breaker
+
+
+def said(page: str) -> str:
+    """The page as it reads."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def rows(page: str) -> list[str]:
+    """The rows of the events, as they read."""
+    [table] = re.findall(r'<table class="events">.*?<tbody>(.*?)</tbody>', page, re.S)
+    return [said(row) for row in re.findall(r"<tr.*?</tr>", table, re.S)]
+
+
+def link(page: str, name: str) -> str:
+    """Where the link of this name leads, without its anchor."""
+    [href] = re.findall(rf'href="([^"]*)"[^>]*>{name}<', page)
+    return html.unescape(href).split("#")[0]
+
+
+def test_the_trip_and_its_reason_stay_in_sight_however_often_it_is_probed(viewer: Client) -> None:
+    breaker = probing(probes=60)
+
+    shown = rows(text_of(viewer, f"/breakers/{breaker.pk}/"))
+
+    assert len(shown) == 2
+    assert "probed 60 times, still failing, last just now" in shown[0]
+    assert "3 failures in a row" in shown[1]
+
+
+def test_since_when_counts_from_the_trip_on_every_page(viewer: Client) -> None:
+    breaker = probing(probes=60)
+
+    for path in ("/", f"/breakers/{breaker.pk}/"):
+        assert re.search(r"5 min 0\d s", said(text_of(viewer, path))), path
+
+
+def test_why_it_opened_is_told_with_its_figures_and_what_others_say(viewer: Client) -> None:
+    breaker = probing(probes=READ_MOST // 2 + 50)
+    make_breaker("main", service="feed", state="closed")
+
+    page = said(text_of(viewer, f"/breakers/{breaker.pk}/"))
+
+    assert "Why it opened" in page
+    assert "3 failures in a row failure rate 9.4% calls 32 in 8 s" in page
+    assert "The other breaker on catalog is closed: it looks like this caller" in page
+
+
+def test_a_closed_breaker_has_nothing_to_explain(viewer: Client) -> None:
+    page = text_of(viewer, f"/breakers/{make_breaker().pk}/")
+
+    assert "Why it opened" not in page
+
+
+def test_older_events_are_a_page_of_their_own_that_stands_still(viewer: Client) -> None:
+    breaker = make_breaker("flapping")
+    now = timezone.now()
+    for n in range(100):
+        before, to = ("closed", "open") if n % 2 else ("open", "closed")
+        make_event(breaker, to, before=before, at=now - n * SECOND, detail=f"event {n}.")
+    path = f"/breakers/{breaker.pk}/"
+
+    seen, at = [], path
+    while True:
+        page = text_of(viewer, at)
+        seen += re.findall(r"event \d+\.", page)
+        assert ('id="breaker-events" data-refresh=' in page) == (at == path)
+        if ">Older<" not in page:
+            break
+        at = path + link(page, "Older")
+
+    assert seen == [f"event {n}." for n in range(100)]
+    assert path + link(page, "Newest") == path + "?"
+
+
+def test_each_event_of_a_run_can_be_read_one_by_one(viewer: Client) -> None:
+    breaker = probing(probes=60)
+    path = f"/breakers/{breaker.pk}/"
+
+    page = text_of(viewer, path + link(text_of(viewer, path), "All 120, each in a row of its own"))
+    older = text_of(viewer, path + link(page, "Older"))
+
+    assert (len(rows(page)), len(rows(older))) == (50, 50)
+    assert "probed" not in " ".join(rows(page) + rows(older))
+    assert "events=each" in link(older, "Older")
+
+
+@pytest.mark.parametrize("odd", ["x", "1" * 400, "é"])
+def test_a_cursor_that_is_none_leads_nowhere(viewer: Client, odd: str) -> None:
+    breaker = make_breaker()
+
+    page = text_of(viewer, f"/breakers/{breaker.pk}/?before={odd}", HTTPStatus.NOT_FOUND)
+
+    assert "Nothing is here" in page
