@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from breakers.access import Actor, breaker_to_see
+from breakers.desired.endings import endings
 from breakers.errors import Invalid, NotFound
 from breakers.live.board import summary_of
 from breakers.models import Breaker
@@ -49,6 +50,7 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
     outages = [moment for one in held if (moment := _moment(one["not_closed_since"]))]
     lead, since = words.standing_since(summary.state, summary.since, summary.not_closed_since)
     standing = breaker.overrides.filter(ended_at__isnull=True).first()
+    ended = None if standing else breaker.overrides.order_by("-ended_at").first()
     return render_page(
         request,
         actor,
@@ -61,6 +63,8 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
             "deaf": sum(one["lost_at"] is None and one["connected"] is None for one in held),
             "override": summary.override,
             "standing": standing,
+            "ended": ended,
+            "ending": endings([ended]).get(ended.pk) if ended else None,
             "applied_percent": _applied_percent(summary),
             "lead": lead,
             "since": since,

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from breakers.access import Actor, breakers_for
+from breakers.desired.endings import endings
 from breakers.live.board import board
 from breakers.live.match import Match
 from breakers.models import Override
@@ -27,7 +28,7 @@ def overrides_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             (s.override.expires_at is None, s.override.expires_at, s.id) if s.override else ()
         )
     )
-    ended = (
+    ended = list(
         Override.objects.filter(breaker__in=breakers_for(actor), ended_at__isnull=False)
         .select_related("breaker__service__environment")
         .order_by("-ended_at", "-id")[:ENDED_MOST]
@@ -40,6 +41,7 @@ def overrides_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             "headline": _headline(standing),
             "standing": standing,
             "ended": ended,
+            "endings": endings(ended),
             "ended_most": ENDED_MOST,
         },
     )

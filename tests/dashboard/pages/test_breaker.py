@@ -5,17 +5,19 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from breakers.models import Breaker, BreakerInstance, Role
+from breakers.desired.override import OverrideWish, override_breaker, release_breaker
+from breakers.models import Breaker, BreakerInstance, Override, Role
+from breakers.states import Mode
 from dashboard.pages.events import READ_MOST
 from tests.dashboard.pages.test_pages import signed_in, text_of
-from tests.support.make import make_breaker, make_event
+from tests.support.make import make_actor, make_breaker, make_event
 
 pytestmark = pytest.mark.django_db
 SECOND = timedelta(seconds=1)
@@ -136,3 +138,40 @@ def test_a_cursor_that_is_none_leads_nowhere(viewer: Client, odd: str) -> None:
     page = text_of(viewer, f"/breakers/{breaker.pk}/?before={odd}", HTTPStatus.NOT_FOUND)
 
     assert "Nothing is here" in page
+
+
+def forced(breaker: Breaker, *, reason: str, by: str, now: datetime) -> Override:
+    wish = OverrideWish(mode=Mode.FORCED_OPEN, reason=reason, expires_at=None)
+    return override_breaker(breaker, wish=wish, by=make_actor(name=by), now=now)
+
+
+def test_why_an_override_was_released_stands_where_it_stood(viewer: Client) -> None:
+    breaker, now = make_breaker(), timezone.now()
+    forced(breaker, reason="provider is bouncing", by="ana", now=now - 60 * SECOND)
+    release_breaker(breaker, reason="provider is back", by=make_actor(name="bo"), now=now)
+
+    page = said(text_of(viewer, f"/breakers/{breaker.pk}/"))
+    overrides = said(text_of(viewer, "/overrides/"))
+
+    assert "for 1 min 00 s: “provider is bouncing”" in page
+    assert re.search(r"Released by bo at [\d:]+ : “provider is back”", page)
+    assert re.search(r"released just now by bo: provider is back", overrides)
+
+
+def test_why_an_override_was_replaced_is_the_next_ones_reason(viewer: Client) -> None:
+    breaker, now = make_breaker(), timezone.now()
+    forced(breaker, reason="first", by="ana", now=now)
+    forced(breaker, reason="second", by="bo", now=now)
+
+    assert "replaced just now by bo: second" in said(text_of(viewer, "/overrides/"))
+
+
+def test_an_override_that_ran_out_was_ended_by_nobody(viewer: Client) -> None:
+    breaker = make_breaker()
+    override = forced(breaker, reason="for a while", by="ana", now=timezone.now())
+    Override.objects.filter(pk=override.pk).update(ended_at=timezone.now(), end="expired")
+
+    overrides = said(text_of(viewer, "/overrides/"))
+
+    assert "expired just now" in overrides
+    assert "just now by" not in overrides
