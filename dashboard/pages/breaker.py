@@ -32,6 +32,7 @@ class InstanceRow:
     name: str
     state: str
     since: datetime | None
+    not_closed_since: datetime | None
     lead: str
     standing_since: datetime | None
     """As people mean it, after the words of `lead`: the beginning of the outage, its probes included."""
@@ -134,13 +135,13 @@ def _instance_row(one: dict[str, Any]) -> InstanceRow:
     if one["lost_at"] is None and one["applied_revision"] and natural and natural != one["state"]:
         said += f" · would be {words.state_word(natural)}"
     since = _moment(one["lost_at"] or one["since"])
-    lead, standing_since = words.standing_since(
-        one["state"], since, _moment(one["not_closed_since"])
-    )
+    outage = _moment(one["not_closed_since"])
+    lead, standing_since = words.standing_since(one["state"], since, outage)
     return InstanceRow(
         name=one["instance"],
         state=one["state"],
         since=since,
+        not_closed_since=outage,
         lead=lead,
         standing_since=standing_since,
         last_seen=_moment(one["last_seen"]),

@@ -1,5 +1,5 @@
 import { isState, type Override } from "../model/summary";
-import type { Change } from "../model/ribbon";
+import type { Change, Past } from "../model/ribbon";
 import { call, type Answer } from "./http";
 
 export interface BreakerEvent {
@@ -16,17 +16,32 @@ interface Page<T> {
 }
 
 const PAGE = 1_000;
+/** The instances of a service trip on the same trouble, one soon after the other. */
+const TRIPS_WITHIN_MS = 30_000;
 
-/** The state changes of a breaker since a moment, in no particular order; null if they cannot be had. */
-export async function stateChanges(id: string, since: Date): Promise<Change[] | null> {
-  const query = new URLSearchParams({ since: since.toISOString(), type: "state_change", limit: String(PAGE) });
+/** The state changes of a breaker since a moment; null if they cannot be had. Where there are more than a page,
+ * the newest and those around the beginning of the outage tell enough: in between it was not closed. */
+export async function stateChanges(id: string, since: Date, outage: string | null): Promise<Past | null> {
+  const newest = await changesOf(id, { since: since.toISOString() });
+  if (newest === null) return null;
+  if (newest.next === null) return { changes: newest.items, gap: null };
+  const end = Math.min(...newest.items.map((change) => change.at));
+  const until = outage === null ? Infinity : Date.parse(outage) + TRIPS_WITHIN_MS;
+  if (until > since.getTime() && until < end) {
+    const beginning = await changesOf(id, { since: since.toISOString(), until: new Date(until).toISOString() });
+    if (beginning?.next === null) return { changes: [...newest.items, ...beginning.items], gap: { start: until, end } };
+  }
+  return { changes: newest.items, gap: { start: since.getTime(), end } };
+}
+
+async function changesOf(id: string, span: Record<string, string>): Promise<Page<Change> | null> {
+  const query = new URLSearchParams({ ...span, type: "state_change", limit: String(PAGE) });
   const answer = await call<Page<BreakerEvent>>("GET", `breakers/${encodeURIComponent(id)}/events?${query}`);
   if (!answer.ok) return null;
-  return answer.value.items.flatMap((event) =>
-    isState(event.to)
-      ? [{ instance: event.instance, from: isState(event.from) ? event.from : null, to: event.to, at: Date.parse(event.occurred_at) }]
-      : [],
+  const items = answer.value.items.flatMap(({ instance, from, to, occurred_at }) =>
+    isState(to) ? [{ instance, from: isState(from) ? from : null, to, at: Date.parse(occurred_at) }] : [],
   );
+  return { items, next: answer.value.next };
 }
 
 export type Expiry = { expires_in: number } | { expires_at: string } | { no_expiry: true };

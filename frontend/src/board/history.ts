@@ -1,7 +1,7 @@
 /** The state changes behind the ribbons: fetched for a bounded number of rows, a few at a time. */
 
 import { stateChanges } from "../api/breakers";
-import { ribbon, type Change, type Span } from "../model/ribbon";
+import { ribbon, type Past, type Span } from "../model/ribbon";
 import type { Summary } from "../model/summary";
 
 export const WINDOW_MS = 30 * 60_000;
@@ -11,15 +11,17 @@ const AT_ONCE = 3;
 /** A flapping breaker is asked about no more often than this. */
 const AGAIN_MS = 3_000;
 
-interface Past {
-  changes: Change[];
+const NOTHING: Past = { changes: [], gap: null };
+
+interface Fetched {
+  past: Past;
   fetchedAt: number;
   /** What the summary said when this was fetched: another word means news. */
   of: string;
 }
 
 export class History {
-  #past = new Map<string, Past>();
+  #fetched = new Map<string, Fetched>();
   #running = new Set<string>();
   #later: number | undefined;
   #wanted: readonly Summary[] = [];
@@ -34,13 +36,13 @@ export class History {
   want(summaries: readonly Summary[]): void {
     this.#wanted = summaries.slice(0, MOST);
     const ids = new Set(this.#wanted.map((summary) => summary.id));
-    for (const id of this.#past.keys()) if (!ids.has(id)) this.#past.delete(id);
+    for (const id of this.#fetched.keys()) if (!ids.has(id)) this.#fetched.delete(id);
     this.#pump();
   }
 
   spans(summary: Summary, end: number): Span[] | null {
-    const past = this.#past.get(summary.id);
-    return past === undefined ? null : ribbon(past.changes, summary, end - WINDOW_MS, end);
+    const fetched = this.#fetched.get(summary.id);
+    return fetched === undefined ? null : ribbon(fetched.past, summary, end - WINDOW_MS, end);
   }
 
   #pump(): void {
@@ -48,9 +50,9 @@ export class History {
     let soonest = Infinity;
     for (const summary of this.#wanted) {
       if (this.#running.size >= AT_ONCE) return;
-      const past = this.#past.get(summary.id);
-      if (this.#running.has(summary.id) || past?.of === stamp(summary)) continue;
-      const due = past === undefined ? now : past.fetchedAt + AGAIN_MS;
+      const fetched = this.#fetched.get(summary.id);
+      if (this.#running.has(summary.id) || fetched?.of === stamp(summary)) continue;
+      const due = fetched === undefined ? now : fetched.fetchedAt + AGAIN_MS;
       if (due > now) soonest = Math.min(soonest, due);
       else void this.#fetch(summary, now);
     }
@@ -60,10 +62,10 @@ export class History {
 
   async #fetch(summary: Summary, now: number): Promise<void> {
     this.#running.add(summary.id);
-    const changes = await this.fetchChanges(summary.id, new Date(now - WINDOW_MS));
+    const past = await this.fetchChanges(summary.id, new Date(now - WINDOW_MS), summary.not_closed_since);
     this.#running.delete(summary.id);
     // A refusal leaves the ribbon as it was; the next change asks again.
-    this.#past.set(summary.id, { changes: changes ?? this.#past.get(summary.id)?.changes ?? [], fetchedAt: now, of: stamp(summary) });
+    this.#fetched.set(summary.id, { past: past ?? this.#fetched.get(summary.id)?.past ?? NOTHING, fetchedAt: now, of: stamp(summary) });
     this.onChange();
     this.#pump();
   }

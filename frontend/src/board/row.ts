@@ -2,7 +2,7 @@
 
 import { html, nothing, type TemplateResult } from "lit";
 import type { Incident } from "../api/incidents";
-import { trips, type Span } from "../model/ribbon";
+import { trips, tripWords, type Span } from "../model/ribbon";
 import { smallLine } from "../model/words";
 import type { Summary } from "../model/summary";
 import { breakerUrl, glyph, instances, nameOf, rate, since, word } from "./parts";
@@ -15,16 +15,10 @@ export function row(summary: Summary, spans: readonly Span[] | null, incident: I
     ${glyph(summary.state)}
     <div class="who"><a class="name" href=${breakerUrl(summary)}>${nameOf(summary)}</a><div class="small">${smallLine(summary)}</div></div>
     <div class="what"><b class="word">${word(summary)}</b><div class="small">${since(summary)}</div></div>
-    <div class="past"><pb-ribbon .spans=${spans}></pb-ribbon><div class="small"><span>30 min</span><span>${tripWords(spans)}</span></div></div>
+    <div class="past"><pb-ribbon .spans=${spans}></pb-ribbon><div class="small"><span>30 min</span><span>${spans === null ? "" : tripWords(spans)}</span></div></div>
     ${rate(summary)} ${instances(summary)}
     <div class="tag">${tag(summary, spans, incident)}</div>
   </li>`;
-}
-
-function tripWords(spans: readonly Span[] | null): string {
-  if (spans === null) return "";
-  const count = trips(spans);
-  return count === 1 ? "1 trip" : `${count} trips`;
 }
 
 /** The one thing to know next: what is left of an override, the incident, or why nobody answers. */

@@ -2,7 +2,7 @@
  * that patterns keep their size. */
 
 import { lasting } from "../model/words";
-import { trips, type Span } from "../model/ribbon";
+import { tripWords, type Span } from "../model/ribbon";
 import { stateWord } from "../model/summary";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -54,8 +54,7 @@ function inWords(spans: readonly Span[]): string {
     const word = span.state === null ? "not known" : stateWord(span.state);
     return `${word} for ${lasting((span.end - span.start) / 1_000)}`;
   });
-  const count = trips(spans);
-  return `Last 30 minutes: ${last.join(", then ")}. ${count === 1 ? "1 trip" : `${count} trips`}.`;
+  return `Last 30 minutes: ${last.join(", then ")}. ${tripWords(spans)}.`;
 }
 
 customElements.define("pb-ribbon", PbRibbon);

@@ -9,7 +9,7 @@ import "../elements/pb-release";
 import "../elements/pb-ribbon";
 import type { PbRibbon } from "../elements/pb-ribbon";
 import { everySecond, now } from "../live/clock";
-import { ribbon, type Change } from "../model/ribbon";
+import { ribbon, type Past } from "../model/ribbon";
 import { isState } from "../model/summary";
 
 const REDRAW_EVERY_S = 5;
@@ -17,30 +17,32 @@ const FETCH_AGAIN_MS = 1_000;
 
 const live = document.querySelector<PbLive>("pb-live");
 const id = document.querySelector<HTMLElement>("[data-breaker]")?.dataset["breaker"] ?? "";
-let changes: Change[] | null = null;
+let past: Past | null = null;
 let fetching: number | undefined;
 
 function draw(): void {
-  if (changes === null) return;
+  if (past === null) return;
   const end = now();
   for (const lane of document.querySelectorAll<PbRibbon>("pb-ribbon[data-lane]")) {
     const state = lane.dataset["nowState"];
     if (!isState(state)) continue;
-    const own = changes.filter((change) => change.instance === lane.dataset["lane"]);
-    lane.spans = ribbon(own, { state, states: { [state]: 1 }, since: lane.dataset["since"] || null }, end - WINDOW_MS, end);
+    const changes = past.changes.filter((change) => change.instance === lane.dataset["lane"]);
+    const standing = { state, states: { [state]: 1 }, since: lane.dataset["since"] || null, not_closed_since: lane.dataset["notClosedSince"] || null };
+    lane.spans = ribbon({ changes, gap: past.gap }, standing, end - WINDOW_MS, end);
   }
 }
 
 async function fetchChanges(): Promise<void> {
   fetching = undefined;
-  changes = (await stateChanges(id, new Date(now() - WINDOW_MS))) ?? changes;
+  const head = document.getElementById("breaker-head");
+  past = (await stateChanges(id, new Date(now() - WINDOW_MS), head?.dataset["notClosedSince"] || null)) ?? past;
   draw();
 }
 
 live?.addEventListener("pb-frame", (event) => {
   const { frame } = event as FrameEvent;
   const news = frame.type === "snapshot" || (frame.type === "changes" && frame.changed.some((summary) => summary.id === id));
-  if (news) fetching ??= window.setTimeout(() => void fetchChanges(), changes === null ? 0 : FETCH_AGAIN_MS);
+  if (news) fetching ??= window.setTimeout(() => void fetchChanges(), past === null ? 0 : FETCH_AGAIN_MS);
 });
 
 let ticks = 0;

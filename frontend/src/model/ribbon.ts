@@ -1,6 +1,7 @@
 /** The last half hour of a breaker as spans of states, from its instances' state changes. */
 
 import { gravity, STATES, type State, type Summary } from "./summary";
+import { counted } from "./words";
 
 export interface Change {
   instance: string;
@@ -16,20 +17,33 @@ export interface Span {
   state: State | null;
 }
 
+/** The state changes of a breaker since some moment, in no particular order. */
+export interface Past {
+  changes: readonly Change[];
+  /** [start, end) of which nothing was fetched, for there is too much: null where all is there. */
+  gap: { start: number; end: number } | null;
+}
+
+type Standing = Pick<Summary, "state" | "states" | "since" | "not_closed_since">;
+
 /** Spans that fill [start, end), in milliseconds. A breaker is as its gravest instance at each moment.
- * Instances without a change in the window have stood still: the summary's counts tell their state. */
-export function ribbon(changes: readonly Change[], summary: Pick<Summary, "state" | "states" | "since">, start: number, end: number): Span[] {
+ * Instances without a change in the window have stood still: the summary's counts tell their state.
+ * In a gap only what the summary says of the outage is known: that it was not closed. */
+export function ribbon({ changes, gap }: Past, summary: Standing, start: number, end: number): Span[] {
+  const outage = summary.not_closed_since === null ? Infinity : Date.parse(summary.not_closed_since);
   const inside = changes.filter((change) => change.at < end).sort((a, b) => a.at - b.at);
   const lanes = new Map<string, Change[]>();
   for (const change of inside) lanes.set(change.instance, [...(lanes.get(change.instance) ?? []), change]);
   const still = stillStates(summary, lanes);
   if (lanes.size === 0) return withoutChanges(summary, start, end);
 
-  const times = [...new Set([start, ...inside.map((change) => change.at).filter((at) => at > start), end])].sort((a, b) => a - b);
+  const turns = [...inside.map((change) => change.at), ...(gap === null ? [] : [gap.start, gap.end, outage])];
+  const times = [...new Set([start, ...turns.filter((at) => at > start && at < end), end])].sort((a, b) => a - b);
   const spans: Span[] = [];
   for (let n = 0; n + 1 < times.length; n++) {
     const at = times[n] as number;
-    const state = gravest([...still, ...[...lanes.values()].map((lane) => stateAt(lane, at))]);
+    const unseen = gap !== null && gap.start <= at && at < gap.end;
+    const state = unseen ? (outage <= at ? "open" : null) : gravest([...still, ...[...lanes.values()].map((lane) => stateAt(lane, at, gap))]);
     const last = spans[spans.length - 1];
     if (last !== undefined && last.state === state) last.end = times[n + 1] as number;
     else spans.push({ start: at, end: times[n + 1] as number, state });
@@ -70,8 +84,10 @@ function stillStates(summary: Pick<Summary, "states">, lanes: ReadonlyMap<string
   return still;
 }
 
-function stateAt(lane: readonly Change[], at: number): State | null {
-  let state = (lane[0] as Change).from;
+function stateAt(lane: readonly Change[], at: number, gap: Past["gap"]): State | null {
+  const first = lane[0] as Change;
+  // What it left after the gap, it may have become within it.
+  let state = gap !== null && at < gap.start && first.at >= gap.end ? null : first.from;
   for (const change of lane) if (change.at <= at) state = change.to;
   return state;
 }
@@ -84,7 +100,12 @@ function gravest(states: readonly (State | null)[]): State | null {
   return pick.length === 0 ? null : pick.reduce((a, b) => (gravity(a) <= gravity(b) ? a : b));
 }
 
-/** How often the breaker opened inside the window. */
+/** How often the breaker left closed inside the window. A probe that fails is no trip, and neither is a hand on it. */
 export function trips(spans: readonly Span[]): number {
-  return spans.filter((span, n) => span.state === "open" && n > 0 && (spans[n - 1] as Span).state !== "open").length;
+  return spans.filter((span, n) => (span.state === "open" || span.state === "half_open") && spans[n - 1]?.state === "closed").length;
+}
+
+/** "1 trip", "3 trips". */
+export function tripWords(spans: readonly Span[]): string {
+  return counted(trips(spans), "trip");
 }
