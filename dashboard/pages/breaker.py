@@ -37,6 +37,11 @@ class InstanceRow:
     standing_since: datetime | None
     """As people mean it, after the words of `lead`: the beginning of the outage, its probes included."""
     last_seen: datetime | None
+    lost: bool
+    applied: int
+    refused: int | None
+    """The revision that it refused last, with its `error`."""
+    error: str
     standing: str
     standing_tone: str
 
@@ -136,6 +141,7 @@ def _instance_row(one: dict[str, Any]) -> InstanceRow:
         said += f" · would be {words.state_word(natural)}"
     since = _moment(one["lost_at"] or one["since"])
     outage = _moment(one["not_closed_since"])
+    refusal = one["last_refusal"] or {"revision": None, "error": ""}
     lead, standing_since = words.standing_since(one["state"], since, outage)
     return InstanceRow(
         name=one["instance"],
@@ -145,6 +151,10 @@ def _instance_row(one: dict[str, Any]) -> InstanceRow:
         lead=lead,
         standing_since=standing_since,
         last_seen=_moment(one["last_seen"]),
+        lost=one["lost_at"] is not None,
+        applied=one["applied_revision"],
+        refused=refusal["revision"],
+        error=refusal["error"] or "",
         standing=said,
         standing_tone=tone,
     )

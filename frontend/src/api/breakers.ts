@@ -55,6 +55,6 @@ export function release(id: string, reason: string): Promise<Answer<unknown>> {
   return call("DELETE", `breakers/${encodeURIComponent(id)}/override`, { reason });
 }
 
-export function command(id: string, name: "trip" | "reset", reason: string): Promise<Answer<unknown>> {
+export function command(id: string, name: "trip" | "reset", reason: string): Promise<Answer<{ revision: number }>> {
   return call("POST", `breakers/${encodeURIComponent(id)}/commands`, { command: name, reason });
 }

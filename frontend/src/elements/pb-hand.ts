@@ -3,6 +3,7 @@
 import { command, override, type Expiry } from "../api/breakers";
 import type { Problem } from "../api/http";
 import { now } from "../live/clock";
+import { outcome, type Reported, type Wish } from "../model/outcome";
 import { counted, perSecond } from "../model/words";
 
 type Act = "forced_open" | "forced_closed" | "trip" | "reset";
@@ -13,14 +14,21 @@ const STANDING: ReadonlySet<Act> = new Set(["forced_open", "forced_closed"]);
 export class PbHand extends HTMLElement {
   static observedAttributes = ["data-instances", "data-calls", "data-deaf", "data-mode"];
   #busy = false;
+  /** What was wished here and is still spoken of. */
+  #wish: Wish | null = null;
 
   connectedCallback(): void {
     this.addEventListener("input", () => this.#say());
+    document.addEventListener("pb-refreshed", this.#follow);
     this.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#submit();
     });
     this.#say();
+  }
+
+  disconnectedCallback(): void {
+    document.removeEventListener("pb-refreshed", this.#follow);
   }
 
   attributeChangedCallback(): void {
@@ -99,9 +107,19 @@ export class PbHand extends HTMLElement {
     }
     this.#form.reset();
     this.#say();
-    this.#outcome(`${VERB[act]}: on its way to ${this.#where}. What each made of it stands beside it.`);
+    this.#wish = { verb: VERB[act], revision: answer.value.revision, standing: STANDING.has(act) };
+    this.#follow();
     document.dispatchEvent(new Event("pb-refresh"));
   }
+
+  /** The page has been refreshed: says what the instances have made of the wish by now. */
+  #follow = (): void => {
+    if (this.#wish === null) return;
+    const { revision, override } = this.dataset;
+    const told = outcome(this.#wish, { revision: Number(revision), override: override ? Number(override) : null, instances: reported() });
+    if (told === null) this.#wish = null;
+    this.#outcome(told?.text ?? "", told?.bad);
+  };
 
   #expiry(): Expiry | null {
     const chosen = this.#value("for");
@@ -135,15 +153,26 @@ export class PbHand extends HTMLElement {
 
   #outcome(message: string, bad = false): void {
     const place = this.querySelector<HTMLElement>("[data-outcome]") as HTMLElement;
-    place.textContent = message;
+    if (place.textContent !== message) place.textContent = message;
     place.classList.toggle("bad", bad);
   }
 
   #clear(): void {
     for (const place of this.querySelectorAll("[data-error]")) place.textContent = "";
     for (const field of this.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    this.#wish = null;
     this.#outcome("");
   }
+}
+
+/** What the live instances say, from the page's own table. */
+function reported(): Reported[] {
+  return [...document.querySelectorAll<HTMLElement>("tr[data-instance]:not([data-lost])")].map(({ dataset }) => ({
+    instance: dataset["instance"] ?? "",
+    applied: Number(dataset["applied"]),
+    refused: dataset["refused"] ? Number(dataset["refused"]) : null,
+    error: dataset["error"] ?? "",
+  }));
 }
 
 customElements.define("pb-hand", PbHand);

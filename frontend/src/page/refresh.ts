@@ -47,4 +47,5 @@ async function refresh(): Promise<void> {
     const next = badges[n];
     if (next !== undefined) morph(badge, next);
   });
+  document.dispatchEvent(new Event("pb-refreshed"));
 }

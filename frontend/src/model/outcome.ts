@@ -1,0 +1,42 @@
+/** What became of a hand's wish, as far as the instances have reported it. */
+
+import { counted } from "./words";
+
+export interface Wish {
+  /** What was asked for, as the button said it: "Force open". */
+  verb: string;
+  revision: number;
+  /** An override stands until it ends; a command is done once it is done. */
+  standing: boolean;
+}
+
+export interface Reported {
+  instance: string;
+  applied: number;
+  refused: number | null;
+  error: string;
+}
+
+export interface Seen {
+  /** The breaker's own revision, and that of the override that stands. */
+  revision: number;
+  override: number | null;
+  /** The live ones. */
+  instances: readonly Reported[];
+}
+
+export interface Outcome {
+  text: string;
+  bad: boolean;
+}
+
+/** null once there is nothing more to say: the override has ended, or something else was wished since. */
+export function outcome(wish: Wish, seen: Seen): Outcome | null {
+  if (seen.revision < wish.revision) return { text: `${wish.verb}: on its way to ${counted(seen.instances.length, "instance")}.`, bad: false };
+  if (wish.standing ? seen.override !== wish.revision : seen.revision > wish.revision) return null;
+  const waiting = seen.instances.filter((one) => one.applied < wish.revision);
+  const refusals = waiting.filter((one) => one.refused !== null && one.refused >= wish.revision);
+  const applied = `${seen.instances.length - waiting.length} of ${seen.instances.length} applied.`;
+  const refused = refusals.map((one) => ` ${one.instance} refused: ${one.error}.`);
+  return { text: `${wish.verb}: ${applied}${refused.join("")}`, bad: refused.length > 0 };
+}
