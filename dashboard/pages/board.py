@@ -38,6 +38,8 @@ def board_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     scope = [summary for summary in everything if environment in ("", summary.environment)]
     matching = [summary for summary in scope if _mentions(summary, text)]
     chosen = sorted((s for s in matching if not states or s.state in states), key=_order)
+    among = {summary.id for summary in chosen}
+    hidden = [summary for summary in everything if summary.id not in among]
     look = [summary for summary in chosen if words.needs_look(summary)]
     well = [summary for summary in chosen if not words.needs_look(summary)]
     counts = {state: sum(s.state == state for s in matching) for state in CHIPS}
@@ -52,8 +54,12 @@ def board_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             "environment": environment,
             "text": text,
             "states": states,
-            "headline": words.headline(scope),
-            "underline": words.underline(scope),
+            "tab": words.tab_title(scope),
+            "headline": words.headline(chosen, filtered=bool(hidden)),
+            "underline": words.filtered_underline(chosen, hidden)
+            if hidden
+            else words.underline(chosen),
+            "filtered": bool(hidden),
             "chips": counts.items(),
             "look": look,
             "incidents": incident_of_breakers(actor, [summary.id for summary in look]),

@@ -26,6 +26,8 @@ _SAID = (
     ("unknown", "lost"),
     ("forced_closed", "held closed"),
 )
+_GRAVE = _SAID[:-1]
+"""What is held closed works."""
 
 
 def state_word(state: str) -> str:
@@ -180,21 +182,16 @@ class Part:
         return f"/?q={quote(self.filter or '', safe='')}"
 
 
-def headline(summaries: Sequence[Summary]) -> list[Part]:
-    """The board in one sentence, as a person would say it aloud."""
+def headline(summaries: Sequence[Summary], *, filtered: bool = False) -> list[Part]:
+    """The board in one sentence, as a person would say it aloud; `filtered` where it is not all of it."""
     if not summaries:
-        return [Part("No breakers yet.")]
+        return [Part("No breaker matches the filter." if filtered else "No breakers yet.")]
     counts = Counter(summary.state for summary in summaries)
     present = [(state, said) for state, said in _SAID if counts[state]]
     if not present:
-        one = len(summaries) == 1
-        return [
-            Part(
-                "The one breaker is closed."
-                if one
-                else f"All {counted(len(summaries), 'breaker')} closed."
-            )
-        ]
+        one = "The one breaker shown is closed." if filtered else "The one breaker is closed."
+        all_of_them = counted(len(summaries), "breaker") + (" shown are" if filtered else "")
+        return [Part(one if len(summaries) == 1 else f"All {all_of_them} closed.")]
     if present == [("forced_closed", "held closed")]:
         held = Part(f"{counts['forced_closed']} held closed", state="forced_closed")
         if not counts["closed"]:
@@ -231,3 +228,19 @@ def underline(summaries: Sequence[Summary]) -> str:
     environments = {summary.environment for summary in summaries}
     words = f"{counted(len(summaries), 'breaker')} of {counted(len(services), 'service')}"
     return f"{words} in {len(environments)} environments" if len(environments) > 1 else words
+
+
+def filtered_underline(shown: Sequence[Summary], hidden: Sequence[Summary]) -> str:
+    """The quiet line where not all is shown: nothing grave is hidden unsaid."""
+    total = counted(len(shown) + len(hidden), "breaker")
+    counts = Counter(summary.state for summary in hidden)
+    grave = [f"{counts[state]} {said}" for state, said in _GRAVE if counts[state]]
+    rest = f"Hidden: {', '.join(grave)}." if grave else "What is hidden is closed."
+    return f"Filtered: {len(shown):,} of {total} shown. {rest}"
+
+
+def tab_title(summaries: Sequence[Summary]) -> str:
+    """The board in a browser's tab: its gravest news."""
+    counts = Counter(summary.state for summary in summaries)
+    grave = next((f"{counts[state]} {said}" for state, said in _GRAVE if counts[state]), None)
+    return f"{grave or ('All closed' if summaries else 'Board')} · Panelboard"

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { headline, underline } from "../src/model/headline";
+import { filteredUnderline, headline, tabTitle, underline } from "../src/model/headline";
 import { needsLook, type State, type Summary } from "../src/model/summary";
 import { ago, instanceMarks, instanceWords, lasting, left, percent, rateWords, smallLine, standingSince } from "../src/model/words";
 import cases from "./cases/words.json";
@@ -19,11 +19,20 @@ test("since when is said as the server says it", () => {
   }
 });
 
-for (const { what, breakers, headline: sentence, underline: line } of cases.sentences) {
+for (const { what, breakers, headline: sentence, underline: line, tab } of cases.sentences) {
   test(`the headline when ${what}`, () => {
     const summaries = breakers.map((named) => breaker(named as Partial<Summary>));
     assert.equal(headline(summaries).map((part) => part.text).join(""), sentence);
     assert.equal(underline(summaries), line);
+    assert.equal(tabTitle(summaries), tab);
+  });
+}
+
+for (const { what, shown, hidden, headline: sentence, underline: line } of cases.filtered) {
+  test(`a filtered board when ${what}`, () => {
+    const [seen, unseen] = [shown, hidden].map((named) => named.map((one) => breaker(one as Partial<Summary>))) as [Summary[], Summary[]];
+    assert.equal(headline(seen, true).map((part) => part.text).join(""), sentence);
+    assert.equal(filteredUnderline(seen, unseen), line);
   });
 }
 

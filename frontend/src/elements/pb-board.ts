@@ -9,7 +9,7 @@ import { row } from "../board/row";
 import { NAMED_MOST, wall } from "../board/wall";
 import { arrange, held, type Arranged, type Grouping } from "../model/arrange";
 import { filter } from "../model/filter";
-import { headline, underline, type Part } from "../model/headline";
+import { filteredUnderline, headline, underline, type Part } from "../model/headline";
 import type { Span } from "../model/ribbon";
 import { countByState, stateWord, STATES, type State, type Summary } from "../model/summary";
 
@@ -93,6 +93,8 @@ export class PbBoard extends LitElement {
     if (summaries.size === 0) return this.#empty();
     const matching = inScope.filter(filter(this.filter.text));
     const chosen = this.filter.states.size === 0 ? matching : matching.filter((summary) => this.filter.states.has(summary.state));
+    const among = new Set(chosen);
+    const hidden = [...summaries.values()].filter((summary) => !among.has(summary));
     const next = arrange(chosen, this.grouping);
     const { shown, waiting } = this.#heldAt === null ? { shown: next, waiting: 0 } : held(this.#heldAt, next, new Map(chosen.map((summary) => [summary.id, summary])));
     this.#shown = shown;
@@ -101,12 +103,14 @@ export class PbBoard extends LitElement {
     const environments = new Set(inScope.map((summary) => summary.environment)).size > 1;
     return html`
       <header class="head">
-        <h1 class="headline" aria-live="polite" aria-atomic="true">${headline(inScope).map(part)}</h1>
-        <p class="sub">${underline(inScope)}</p>
+        <h1 class="headline" aria-live="polite" aria-atomic="true">${headline(chosen, hidden.length > 0).map(part)}</h1>
+        ${hidden.length === 0
+          ? html`<p class="sub">${underline(chosen)}</p>`
+          : html`<p class="sub">${filteredUnderline(chosen, hidden)} <a href="/" @click=${this.#showAll}>Show all</a></p>`}
       </header>
       ${this.#chips(matching)}
       ${chosen.length === 0 ? this.#nothingMatches() : nothing}
-      ${chosen.length > 0 && (shown.look.length > 0 || this.filter.states.size === 0) ? this.#look(shown.look, waiting) : nothing}
+      ${chosen.length > 0 && (shown.look.length > 0 || this.filter.states.size === 0) ? this.#look(shown.look, waiting, hidden.length > 0) : nothing}
       ${well > 0
         ? html`<section class="well" aria-labelledby="well-title">
             <div class="section-head">
@@ -161,7 +165,13 @@ export class PbBoard extends LitElement {
     this.dispatchEvent(new FilterEvent({ states }));
   }
 
-  #look(look: readonly Summary[], waiting: number): TemplateResult {
+  #showAll = (event: MouseEvent): void => {
+    if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    this.dispatchEvent(new FilterEvent({ environment: "", text: "", states: new Set() }));
+  };
+
+  #look(look: readonly Summary[], waiting: number, filtered: boolean): TemplateResult {
     const incidents = new Map<string, Incident>();
     for (const incident of this.incidents) for (const id of incident.breakers) if (!incidents.has(id)) incidents.set(id, incident);
     return html`<section class="look" aria-labelledby="look-title">
@@ -180,7 +190,7 @@ export class PbBoard extends LitElement {
           : nothing}
       </div>
       ${look.length === 0
-        ? html`<p class="all-well"><span data-tone="closed">${glyph("closed")}</span> Nothing needs a look. What trips, is forced or falls silent comes up here.</p>`
+        ? html`<p class="all-well"><span data-tone="closed">${glyph("closed")}</span> ${filtered ? "Nothing shown" : "Nothing"} needs a look. What trips, is forced or falls silent comes up here.</p>`
         : html`<ol class="rows" role="list">
             ${repeat(look, (summary) => summary.id, (summary) => row(summary, this.spansOf(summary), incidents.get(summary.id)))}
           </ol>`}
@@ -191,7 +201,7 @@ export class PbBoard extends LitElement {
     return html`<div class="empty">
       <h2>No breaker matches this filter</h2>
       <p>All ${this.summaries?.size ?? 0} are still there, only hidden.</p>
-      <p><button class="button" type="button" @click=${() => this.dispatchEvent(new FilterEvent({ environment: "", text: "", states: new Set() }))}>Clear the filter</button></p>
+      <p><button class="button" type="button" @click=${this.#showAll}>Clear the filter</button></p>
     </div>`;
   }
 

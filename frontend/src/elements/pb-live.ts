@@ -5,6 +5,7 @@ import { now } from "../live/clock";
 import type { Frame, Match } from "../live/frames";
 import { browserWorld, Link, type LinkState } from "../live/link";
 import { lasting } from "../model/words";
+import { markAway } from "../page/title";
 
 export class FrameEvent extends Event {
   constructor(readonly frame: Frame) {
@@ -88,6 +89,7 @@ export class PbLive extends HTMLElement {
     if (this.#announced === shown) return;
     this.#announced = shown;
     document.documentElement.dataset["link"] = shown;
+    markAway(shown === "stale");
     this.dispatchEvent(new LinkEvent(shown === "live"));
   }
 

@@ -10,8 +10,10 @@ import "../elements/pb-ribbon";
 import "../elements/pb-time";
 import { everySecond, now } from "../live/clock";
 import { Store } from "../live/store";
+import { tabTitle } from "../model/headline";
 import { isState, type Summary } from "../model/summary";
 import { hue } from "../page/hue";
+import { setTitle } from "../page/title";
 
 const GROUPING = "panelboard.grouping";
 /** The ribbon's window moves; a pixel of it is about ten seconds. */
@@ -42,6 +44,7 @@ function wire(board: PbBoard, live: PbLive): void {
       painting = false;
       if (live.paused) return;
       board.summaries = new Map(store.breakers);
+      title([...store.breakers.values()]);
       void board.updateComplete.then(() => {
         history.want(board.look);
         badge("overrides", [...store.breakers.values()].filter((summary) => summary.override !== null).length);
@@ -92,6 +95,12 @@ function wire(board: PbBoard, live: PbLive): void {
     paint();
   }
 
+  /** Of the whole environment, whatever the page is filtered to: the tab is what one sees from elsewhere. */
+  function title(summaries: readonly Summary[]): void {
+    const { environment } = board.filter;
+    setTitle(tabTitle(summaries.filter((summary) => environment === "" || summary.environment === environment)));
+  }
+
   async function incidents(): Promise<void> {
     const found = await unresolved();
     if (found === null) return;
@@ -131,6 +140,8 @@ function badge(name: string, count: number): void {
 }
 
 function mark(picker: HTMLSelectElement, environment: string): void {
+  // Where there is one environment, it is named without being chosen.
+  if ([...picker.options].every((option) => option.value !== environment)) return;
   picker.value = environment;
   const label = picker.closest<HTMLElement>(".environment");
   if (label === null) return;

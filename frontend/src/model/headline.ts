@@ -18,13 +18,18 @@ const SAID: [State, string][] = [
   ["forced_closed", "held closed"],
 ];
 
-/** "2 open, both on catalog. 1 forced open, 1 probing, 1 lost." or "All 570 breakers closed." */
-export function headline(summaries: readonly Summary[]): Part[] {
-  if (summaries.length === 0) return [{ text: "No breakers yet." }];
+/** What is held closed works. */
+const GRAVE = SAID.slice(0, -1);
+
+/** "2 open, both on catalog. 1 forced open, 1 probing, 1 lost." or "All 570 breakers closed."; `filtered` where
+ * it is not all of the board. */
+export function headline(summaries: readonly Summary[], filtered = false): Part[] {
+  if (summaries.length === 0) return [{ text: filtered ? "No breaker matches the filter." : "No breakers yet." }];
   const counts = countByState(summaries);
   const present = SAID.filter(([state]) => counts[state] > 0);
   if (present.length === 0) {
-    return [{ text: summaries.length === 1 ? "The one breaker is closed." : `All ${counted(summaries.length, "breaker")} closed.` }];
+    if (summaries.length === 1) return [{ text: filtered ? "The one breaker shown is closed." : "The one breaker is closed." }];
+    return [{ text: `All ${counted(summaries.length, "breaker")}${filtered ? " shown are" : ""} closed.` }];
   }
   if (present.length === 1 && counts.forced_closed > 0) {
     if (counts.closed === 0) return [{ text: `${counts.forced_closed} held closed`, state: "forced_closed" }, { text: "." }];
@@ -70,3 +75,20 @@ export function underline(summaries: readonly Summary[]): string {
   return environments > 1 ? `${words} in ${environments} environments` : words;
 }
 
+/** The quiet line where not all is shown: nothing grave is hidden unsaid. */
+export function filteredUnderline(shown: readonly Summary[], hidden: readonly Summary[]): string {
+  const grave = graveCounts(hidden);
+  const rest = grave.length > 0 ? `Hidden: ${grave.join(", ")}.` : "What is hidden is closed.";
+  return `Filtered: ${shown.length.toLocaleString("en-GB")} of ${counted(shown.length + hidden.length, "breaker")} shown. ${rest}`;
+}
+
+/** The board in a browser's tab: its gravest news. */
+export function tabTitle(summaries: readonly Summary[]): string {
+  return `${graveCounts(summaries)[0] ?? (summaries.length > 0 ? "All closed" : "Board")} · Panelboard`;
+}
+
+/** "2 open", "1 probing", gravest first. */
+function graveCounts(summaries: readonly Summary[]): string[] {
+  const counts = countByState(summaries);
+  return GRAVE.filter(([state]) => counts[state] > 0).map(([state, word]) => `${counts[state]} ${word}`);
+}

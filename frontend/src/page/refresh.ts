@@ -2,6 +2,7 @@
  * its [data-refresh] regions are morphed to the new ones. The first change goes at once, then one at a time. */
 
 import { morph } from "./morph";
+import { setTitle } from "./title";
 
 const AGAIN_MS = 400;
 
@@ -47,5 +48,6 @@ async function refresh(): Promise<void> {
     const next = badges[n];
     if (next !== undefined) morph(badge, next);
   });
+  setTitle(fresh.title);
   document.dispatchEvent(new Event("pb-refreshed"));
 }

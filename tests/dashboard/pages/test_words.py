@@ -66,6 +66,16 @@ def test_the_headline_says_what_a_person_would(case: dict[str, Any]) -> None:
 
     assert "".join(part.text for part in words.headline(summaries)) == case["headline"]
     assert words.underline(summaries) == case["underline"]
+    assert words.tab_title(summaries) == case["tab"]
+
+
+@pytest.mark.parametrize("case", CASES["filtered"], ids=lambda case: case["what"])
+def test_a_filtered_board_says_so(case: dict[str, Any]) -> None:
+    shown, hidden = ([summary(**named) for named in case[which]] for which in ("shown", "hidden"))
+
+    said = words.headline(shown, filtered=True)
+    assert "".join(part.text for part in said) == case["headline"]
+    assert words.filtered_underline(shown, hidden) == case["underline"]
 
 
 @pytest.mark.parametrize("case", CASES["standings"])
