@@ -32,6 +32,8 @@ def test_forcing_open_refuses_calls_in_every_process_until_it_is_released(
     standing.wait_for()
     assert "the provider asked for quiet" in standing.inner_text()
     assert "by admin" in standing.inner_text()
+    page.locator("[data-outcome]", has_text="Force open: 3 of 3 applied.").wait_for()
+    assert page.title() == "Forced open: orders → catalog · Panelboard"
     assert [row.get_attribute("data-state") for row in page.locator("tr[data-instance]").all()] == [
         "forced_open"
     ] * 3
@@ -47,6 +49,10 @@ def test_forcing_open_refuses_calls_in_every_process_until_it_is_released(
     shows(board, catalog, "closed", words="3 of 3 closed")
     assert eventually(lambda: shop.all_serve_from("fresh"), within=10)
     page.locator(".card.override").wait_for(state="detached")
+    assert page.locator("[data-outcome]").text_content() == ""
+    assert page.evaluate("document.activeElement.id") == "breaker-says"
+    ended = page.locator(".card.ended", has_text="“the provider is back”")
+    assert "Released by admin" in ended.inner_text()
     assert not was_reloaded(board)
     page.goto("/audit/")
     page.locator("tbody tr").first.wait_for()

@@ -143,6 +143,67 @@ def test_a_breaker_is_forced_and_released_from_its_page(
     page.wait_for_selector(".card.override", state="detached", timeout=3_000)
 
 
+def test_an_override_until_a_moment_says_when_the_moment_is_missing(
+    browser: Browser, live_stack: Stack
+) -> None:
+    report(live_stack, "until", "closed")
+    page = sign_in(browser, live_stack)
+    page.goto(f'{live_stack.url}/?q=service%3D"until"')
+    page.click(".entry a.name")
+    page.fill("#hand-reason", "maintenance")
+    error = page.locator("#hand-until-error")
+
+    page.click("text=until…")
+    assert page.input_value("[name=until]") != ""
+    page.fill("[name=until]", "")
+    page.click("pb-hand [type=submit]")
+
+    assert "Choose the day and time" in error.inner_text()
+    assert page.evaluate("document.activeElement.name") == "until"
+    page.click("text=10 min")
+    assert error.text_content() == ""
+
+
+def test_an_older_page_of_events_stands_still_while_the_breaker_changes(
+    browser: Browser, live_stack: Stack
+) -> None:
+    for n in range(70):
+        report(live_stack, "older", "closed" if n % 2 else "open")
+    page = sign_in(browser, live_stack)
+    page.goto(f'{live_stack.url}/?q=service%3D"older"')
+    page.click(".entry a.name")
+    page.click(".pages [rel=next]")
+    page.wait_for_selector("text=older ones, newest first")
+    page.wait_for_selector("[data-live=live]")
+    before = page.locator("#breaker-events").inner_html()
+
+    report(live_stack, "older", "open")
+
+    page.wait_for_selector(".breaker-head[data-state=open]", timeout=3_000)
+    assert page.locator("#breaker-events").inner_html() == before
+
+
+def test_a_filtered_board_says_so_and_the_tab_still_tells_of_what_is_hidden(
+    browser: Browser, live_stack: Stack
+) -> None:
+    report(live_stack, "tab-well", "closed")
+    report(live_stack, "tab-ill", "open")
+    page = sign_in(browser, live_stack)
+    page.wait_for_selector("[data-live=live]")
+
+    page.fill("[data-filter-box]", 'service="tab-well"')
+
+    page.wait_for_selector("h1:has-text('The one breaker shown is closed.')")
+    line = page.locator(".head .sub").inner_text()
+    assert re.fullmatch(
+        r"Filtered: 1 of \d+ breakers shown\. Hidden: \d+ open\b.*\. Show all", line
+    )
+    assert re.fullmatch(r"\d+ open · Panelboard", page.title())
+    page.click("text=Show all")
+    page.wait_for_selector(".row:has-text('tab-ill')")
+    assert page.input_value("[data-filter-box]") == ""
+
+
 def test_the_connect_page_sees_the_newcomers_first_event(
     browser: Browser, live_stack: Stack
 ) -> None:
@@ -221,6 +282,7 @@ def test_silence_makes_the_page_stale_within_five_seconds_and_it_recovers(
         assert time.monotonic() - began <= 5
         assert "Stale" in page.locator("pb-live").inner_text()
         assert page.locator("html").get_attribute("data-link") == "stale"
+        assert page.title().startswith("Not live · ")
     finally:
         os.kill(web, signal.SIGCONT)
     page.wait_for_selector("[data-live=live]", timeout=15_000)

@@ -6,9 +6,11 @@ import { now } from "../live/clock";
 import { outcome, type Reported, type Wish } from "../model/outcome";
 import { counted, perSecond } from "../model/words";
 
+type Field = "reason" | "expires";
 type Act = "forced_open" | "forced_closed" | "trip" | "reset";
 
 const VERB: Record<Act, string> = { forced_open: "Force open", forced_closed: "Force closed", trip: "Trip", reset: "Reset" };
+const INPUT: Record<Field, string> = { reason: "[name=reason]", expires: "[name=until]" };
 const STANDING: ReadonlySet<Act> = new Set(["forced_open", "forced_closed"]);
 
 export class PbHand extends HTMLElement {
@@ -56,7 +58,10 @@ export class PbHand extends HTMLElement {
     const standing = STANDING.has(act);
     (this.querySelector("[data-expiry]") as HTMLElement).hidden = !standing;
     const until = this.querySelector<HTMLInputElement>("[name=until]") as HTMLInputElement;
-    until.hidden = this.#value("for") !== "until";
+    const chosen = this.#value("for") === "until";
+    if (until.hidden && chosen && until.value === "") until.value = inAnHour();
+    until.hidden = !chosen;
+    if (!chosen) this.#excuse("expires");
     (this.querySelector("[data-consequence]") as HTMLElement).textContent = this.#consequence(act);
     const button = this.querySelector("[type=submit]") as HTMLButtonElement;
     button.textContent = `${VERB[act]} on ${this.#where}`;
@@ -145,10 +150,14 @@ export class PbHand extends HTMLElement {
     this.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
   }
 
-  #error(field: string, message: string): void {
-    const place = this.querySelector<HTMLElement>(`[data-error="${field}"]`);
-    if (place !== null) place.textContent = message;
-    this.querySelector(field === "reason" ? "[name=reason]" : "[name=until]")?.setAttribute("aria-invalid", "true");
+  #error(field: Field, message: string): void {
+    (this.querySelector(`[data-error="${field}"]`) as HTMLElement).textContent = message;
+    this.querySelector(INPUT[field])?.setAttribute("aria-invalid", "true");
+  }
+
+  #excuse(field: Field): void {
+    (this.querySelector(`[data-error="${field}"]`) as HTMLElement).textContent = "";
+    this.querySelector(INPUT[field])?.removeAttribute("aria-invalid");
   }
 
   #outcome(message: string, bad = false): void {
@@ -158,11 +167,17 @@ export class PbHand extends HTMLElement {
   }
 
   #clear(): void {
-    for (const place of this.querySelectorAll("[data-error]")) place.textContent = "";
-    for (const field of this.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    this.#excuse("reason");
+    this.#excuse("expires");
     this.#wish = null;
     this.#outcome("");
   }
+}
+
+/** The next full minute an hour from now, as a field for local time wants it. */
+function inAnHour(): string {
+  const at = new Date(now() + 3_600_000 + 59_999);
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
 /** What the live instances say, from the page's own table. */

@@ -39,6 +39,8 @@ export class PbRelease extends HTMLElement {
       form.reset();
       form.hidden = true;
       (this.querySelector("[data-open]") as HTMLElement).hidden = false;
+      // The card goes with its override; the sentence at the head tells what the breaker is now.
+      document.getElementById("breaker-says")?.focus();
       document.dispatchEvent(new Event("pb-refresh"));
     } else error.textContent = [answer.problem.title, answer.problem.detail].filter(Boolean).join(". ");
   }
