@@ -69,7 +69,7 @@ def _figures(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if metrics.get("calls") is not None:
         window = metrics.get("window")
-        over = "" if window is None else f" in {words.lasting(window)}"
+        over = "" if window is None else f" in {words.lasting(max(window, 1))}"
         said.append(("calls", f"{metrics['calls']:,}{over}"))
     return said
 

@@ -1,0 +1,39 @@
+/** Reads what a ribbon needs of a history that may be long. */
+
+import type { Change, Past } from "./ribbon";
+
+export interface Page<T> {
+  items: T[];
+  next: string | null;
+}
+
+/** A page of changes, newest first, of a span in the API's own words; null if it cannot be had. */
+export type Read = (span: { since: string; until?: string; cursor?: string }) => Promise<Page<Change> | null>;
+
+/** Where the outage's beginning does not lie further back, so many pages are read; what is older stays blank. */
+const PAGES_MOST = 3;
+/** The instances of a service trip on the same trouble, one soon after the other. */
+const TRIPS_WITHIN_MS = 30_000;
+
+/** The changes since a moment, in no particular order; null if they cannot be had. Where an outage is more than a
+ * page long, the newest of it and those around its beginning tell enough: in between it was not closed. */
+export async function readPast(read: Read, since: Date, outage: string | null): Promise<Past | null> {
+  const span = { since: since.toISOString() };
+  const tripped = outage === null ? Infinity : Date.parse(outage) + TRIPS_WITHIN_MS;
+  const changes: Change[] = [];
+  let oldest = Infinity;
+  let cursor: string | null = "";
+  for (let n = 0; n < PAGES_MOST && cursor !== null && (n === 0 || oldest < tripped); n++) {
+    const page: Page<Change> | null = await read(cursor === "" ? span : { ...span, cursor });
+    if (page === null) return null;
+    changes.push(...page.items);
+    oldest = Math.min(oldest, ...page.items.map((change) => change.at));
+    cursor = page.next;
+  }
+  if (cursor === null) return { changes, gap: null };
+  if (since.getTime() < tripped && tripped < oldest) {
+    const beginning = await read({ ...span, until: new Date(tripped).toISOString() });
+    if (beginning?.next === null) return { changes: [...changes, ...beginning.items], gap: { start: tripped, end: oldest } };
+  }
+  return { changes, gap: { start: since.getTime(), end: oldest } };
+}
