@@ -20,11 +20,11 @@ class SignInForm(AuthenticationForm):
     """Looks at no password while too many were wrong."""
 
     def clean(self) -> dict[str, Any]:
-        name, address = str(self.cleaned_data.get("username", "")), _address(self.request)
-        wait = attempts.wait_s(name, address)
-        if wait:
-            text = f"Too many failed tries. Wait {-(-wait // 60)} min, then try again."
-            raise ValidationError(text, code="too_many")
+        name, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
+        if name and password:
+            wait = attempts.count_try(name, address_of(self.request))
+            if wait:
+                raise ValidationError(too_many(wait), code="too_many")
         return super().clean()
 
 
@@ -37,7 +37,7 @@ class SignIn(LoginView):
     extra_context = {"states": GRAVITY}
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        attempts.forget(str(form.cleaned_data["username"]))
+        attempts.take_back(form.cleaned_data["username"], address_of(self.request))
         return super().form_valid(form)
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
@@ -45,13 +45,17 @@ class SignIn(LoginView):
         if form.has_error("__all__", code="too_many"):
             response.status_code = 429
         elif form.has_error("__all__"):
-            address = _address(self.request)
-            attempts.note_failure(form.data.get("username", ""), address)
-            _log.info("sign-in failed", address=address)
+            _log.info("sign-in failed", address=address_of(self.request))
         return response
 
 
-def _address(request: HttpRequest | None) -> str:
+def too_many(wait_s: int) -> str:
+    """Why a password was not looked at, and until when none will be."""
+    wait = f"{wait_s} s" if wait_s < 60 else f"{-(-wait_s // 60)} min"
+    return f"Too many failed tries. Wait {wait}, then try again."
+
+
+def address_of(request: HttpRequest | None) -> str:
     return str(request.META.get("REMOTE_ADDR", "")) if request is not None else ""
 
 
