@@ -76,6 +76,11 @@ def actor_of_key(
     )
 
 
+def actor_of_command(name: str) -> Actor:
+    """Whoever has a shell on the server, known by the command alone: `manage.py create_api_key`."""
+    return Actor(kind="server", id=0, name=f"manage.py {name}", can=frozenset())
+
+
 def require(actor: Actor, scope: Scope) -> None:
     """Raises Forbidden unless the actor has the scope."""
     if scope not in actor.can:

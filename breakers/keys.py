@@ -1,16 +1,23 @@
-"""API keys: made once, shown once, kept as a hash."""
+"""API keys: made once, shown once, kept as a hash; each change of one is in the audit log."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
-from breakers.errors import FieldError, Invalid
-from breakers.models import ApiKey, Environment, Person, Scope
+from django.db import transaction
+
+from breakers.access import Actor
+from breakers.audit import record
+from breakers.errors import FieldError, Invalid, NotFound
+from breakers.models import ApiKey, Environment, Scope
 from breakers.models.registry import NAME_MAX
 
 _HINT = 8
+_NAME = f"must be 1 to {NAME_MAX} printable characters"
 
 
 def key_hash(text: str) -> bytes:
@@ -22,18 +29,109 @@ def create_api_key(
     *,
     name: str,
     scopes: Sequence[str],
+    by: Actor,
     environment: str | None = None,
     services: Sequence[str] | None = None,
     text: str | None = None,
-    by: Person | None = None,
 ) -> tuple[ApiKey, str]:
     """Makes a key and gives its row and its text, which is kept nowhere. An unknown environment is made.
 
-    Raises Invalid for an unknown scope or an unusable name.
+    Raises Invalid for an unknown scope, an unusable name, and what lies outside the maker's environments.
     """
+    errors = _wrong(name=name, scopes=scopes, environment=environment, services=services)
+    if by.environments is not None and environment not in by.environments:
+        errors.append(
+            FieldError(("environment",), f"one of yours: {', '.join(sorted(by.environments))}")
+        )
+    if errors:
+        raise Invalid(errors)
+    text = text or f"pb_{secrets.token_urlsafe(32)}"
+    with transaction.atomic():
+        key = ApiKey.objects.create(
+            name=name,
+            hash=key_hash(text),
+            hint=text[:_HINT],
+            scopes=sorted(set(scopes)),
+            environment=Environment.objects.get_or_create(name=environment)[0]
+            if environment
+            else None,
+            service_names=sorted(set(services)) if services else None,
+            created_by_id=by.id if by.kind == "person" else None,
+        )
+        record(by, "create_key", kind="key", id=key.pk, subject=key.name, after=told(key))
+    return key, text
+
+
+def revoke_api_key(key_id: int, *, by: Actor, now: datetime) -> ApiKey:
+    """Whatever uses it is refused within seconds, for good. Raises NotFound where no such key is valid."""
+    with transaction.atomic():
+        key = ApiKey.objects.select_for_update(no_key=True).filter(pk=key_id).first()
+        if key is None or key.revoked_at is not None:
+            raise NotFound("No such key.")
+        before = told(key)
+        key.revoked_at = now
+        key.save(update_fields=["revoked_at"])
+        record(
+            by,
+            "revoke_key",
+            kind="key",
+            id=key.pk,
+            subject=key.name,
+            before=before,
+            after=told(key),
+        )
+    return key
+
+
+def ensure_api_key(*, name: str, scopes: Sequence[str], text: str, by: Actor) -> None:
+    """A valid key with this very text, these scopes and no limits exists afterwards."""
+    with transaction.atomic():
+        key = (
+            ApiKey.objects.select_for_update(no_key=True, of=("self",))
+            .select_related("environment")
+            .filter(hash=key_hash(text))
+            .first()
+        )
+        if key is None:
+            create_api_key(name=name, scopes=scopes, text=text, by=by)
+            return
+        before = told(key)
+        key.revoked_at, key.environment, key.service_names = None, None, None
+        key.scopes = sorted(set(scopes))
+        if told(key) == before:
+            return
+        key.save(update_fields=["revoked_at", "environment", "service_names", "scopes"])
+        record(
+            by,
+            "change_key",
+            kind="key",
+            id=key.pk,
+            subject=key.name,
+            before=before,
+            after=told(key),
+        )
+
+
+def told(key: ApiKey) -> dict[str, Any]:
+    """What a key may, as JSON for the audit log."""
+    return {
+        "scopes": key.scopes,
+        "environment": key.environment.name if key.environment else None,
+        "services": key.service_names,
+        "revoked": key.revoked_at is not None,
+    }
+
+
+def _wrong(
+    *,
+    name: str,
+    scopes: Sequence[str],
+    environment: str | None,
+    services: Sequence[str] | None,
+) -> list[FieldError]:
     errors = []
-    if not (0 < len(name) <= NAME_MAX and name.isprintable()):
-        errors.append(FieldError(("name",), f"must be 1 to {NAME_MAX} printable characters"))
+    if not _is_name(name):
+        errors.append(FieldError(("name",), _NAME))
     if not scopes:
         errors.append(FieldError(("scopes",), "at least one of " + ", ".join(Scope.values)))
     errors += [
@@ -41,20 +139,15 @@ def create_api_key(
         for at, scope in enumerate(scopes)
         if scope not in Scope.values
     ]
-    if environment is not None and not (
-        0 < len(environment) <= NAME_MAX and environment.isprintable()
-    ):
-        errors.append(FieldError(("environment",), f"must be 1 to {NAME_MAX} printable characters"))
-    if errors:
-        raise Invalid(errors)
-    text = text or f"pb_{secrets.token_urlsafe(32)}"
-    key = ApiKey.objects.create(
-        name=name,
-        hash=key_hash(text),
-        hint=text[:_HINT],
-        scopes=sorted(set(scopes)),
-        environment=Environment.objects.get_or_create(name=environment)[0] if environment else None,
-        service_names=sorted(set(services)) if services else None,
-        created_by=by,
-    )
-    return key, text
+    if environment is not None and not _is_name(environment):
+        errors.append(FieldError(("environment",), _NAME))
+    errors += [
+        FieldError(("services", at), f"each {_NAME}")
+        for at, service in enumerate(services or ())
+        if not _is_name(service)
+    ]
+    return errors
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= NAME_MAX and text.isprintable()

@@ -25,6 +25,10 @@ if _public.hostname and _public.hostname not in ALLOWED_HOSTS:
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 
 INSTALLED_APPS = [
+    # First, so that a command of ours (`changepassword`) goes before Django's of the same name.
+    "breakers",
+    "alerts",
+    "dashboard",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -35,9 +39,6 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "ninja",
-    "breakers",
-    "alerts",
-    "dashboard",
 ]
 
 MIDDLEWARE = [

@@ -105,6 +105,9 @@ def render_page(
         "now": timezone.now(),
         "may_operate": Scope.OPERATE in actor.can,
         "may_admin": Scope.ADMIN in actor.can,
+        # An empty list says nothing of what lies outside.
+        "limited": actor.limited,
+        "limits": ", ".join(sorted(actor.environments or ())),
     }
     return render(request, template, {**frame, **(context or {})}, status=status)
 

@@ -9,12 +9,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from breakers.access import Actor, environments_for, require, row_id
-from breakers.audit import record
-from breakers.errors import Invalid, NotFound
-from breakers.keys import create_api_key
+from breakers.errors import Invalid
+from breakers.keys import create_api_key, revoke_api_key
 from breakers.models import ApiKey, Scope
 from dashboard.pages import words
-from dashboard.pages.frame import page, person_of, render_page
+from dashboard.pages.frame import page, render_page
 
 
 @page
@@ -41,26 +40,17 @@ def _create(request: HttpRequest, actor: Actor) -> tuple[ApiKey, str]:
     services = [
         name.strip() for name in request.POST.get("services", "").split(",") if name.strip()
     ]
-    key, text = create_api_key(
+    return create_api_key(
         name=request.POST.get("name", "").strip(),
         scopes=request.POST.getlist("scopes"),
         environment=request.POST.get("environment", "").strip() or None,
         services=services or None,
-        by=person_of(request),
+        by=actor,
     )
-    record(
-        actor, "key.create", kind="key", id=key.pk, subject=key.name, after={"scopes": key.scopes}
-    )
-    return key, text
 
 
 def _revoke(request: HttpRequest, actor: Actor) -> HttpResponse:
-    key = ApiKey.objects.filter(pk=row_id(request.POST["revoke"]), revoked_at__isnull=True).first()
-    if key is None:
-        raise NotFound("No such key.")
-    key.revoked_at = timezone.now()
-    key.save(update_fields=["revoked_at"])
-    record(actor, "key.revoke", kind="key", id=key.pk, subject=key.name)
+    key = revoke_api_key(row_id(request.POST["revoke"]), by=actor, now=timezone.now())
     messages.success(
         request, f"“{key.name}” is revoked: what uses it is refused within 5 s.", extra_tags="good"
     )

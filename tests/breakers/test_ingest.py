@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from breakers.keys import create_api_key
 from breakers.models import Event, OutboxRow
+from tests.support import make
 from tests.support.web import Web
 
 
@@ -21,7 +21,7 @@ def at(seconds: float) -> str:
 
 
 async def make_key(**fields: Any) -> str:
-    _, text = await sync_to_async(create_api_key)(**({"name": "k"} | fields))
+    _, text = await sync_to_async(make.make_key)(**({"name": "k"} | fields))
     return text
 
 

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from breakers.keys import create_api_key
+from tests.support.make import make_key
 from tests.support.web import Watcher, Web
 
 
@@ -91,7 +91,7 @@ async def test_a_change_that_no_message_told_of_is_found_in_the_database(web: We
 
 
 async def test_a_limited_key_sees_its_limits_alone(web: Web) -> None:
-    _, key = await sync_to_async(create_api_key)(name="dev", scopes=["read"], environment="dev")
+    _, key = await sync_to_async(make_key)(name="dev", scopes=["read"], environment="dev")
     await web.post_events(event(environment="dev"), event())
     async with web.socket("/live/v1", Authorization=f"Bearer {key}") as socket:
         watcher = Watcher(socket)

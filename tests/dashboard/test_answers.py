@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from breakers.keys import create_api_key
+from tests.support.make import make_key
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def bearer() -> dict[str, str]:
-    _, text = create_api_key(name="k", scopes=["read", "operate"])
+    _, text = make_key(name="k", scopes=["read", "operate"])
     return {"Authorization": f"Bearer {text}"}
 
 

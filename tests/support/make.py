@@ -11,8 +11,10 @@ from django.db import connection
 from django.utils import timezone
 
 from alerts.models import Channel, Rule
-from breakers.access import Actor
+from breakers.access import Actor, actor_of_command
+from breakers.keys import create_api_key
 from breakers.models import (
+    ApiKey,
     Breaker,
     BreakerInstance,
     Environment,
@@ -41,6 +43,11 @@ def make_actor(
         environments=None if environments is None else frozenset(environments),
         services=None if services is None else frozenset(services),
     )
+
+
+def make_key(*, scopes: Sequence[str], name: str = "k", **limits: Any) -> tuple[ApiKey, str]:
+    """A key and its text; the limits are those of `create_api_key`."""
+    return create_api_key(name=name, scopes=scopes, by=actor_of_command("tests"), **limits)
 
 
 def make_service(name: str = "orders", *, environment: str = "prod") -> Service:

@@ -15,8 +15,8 @@ import uvicorn
 from asgiref.sync import sync_to_async
 from websockets.asyncio.client import ClientConnection, connect
 
-from breakers.keys import create_api_key
 from dashboard.asgi import Entrance
+from tests.support.make import make_key
 
 
 @dataclass
@@ -143,7 +143,7 @@ async def serve() -> AsyncIterator[Web]:
     while not server.started:
         assert not serving.done(), "the server did not start"
         await asyncio.sleep(0.005)
-    _, key = await sync_to_async(create_api_key)(
+    _, key = await sync_to_async(make_key)(
         name="tests", scopes=["ingest", "agent", "read", "operate", "admin"]
     )
     async with httpx2.AsyncClient(base_url=f"http://{host}", trust_env=False) as http:

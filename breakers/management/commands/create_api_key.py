@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from breakers.access import actor_of_command
 from breakers.errors import Invalid
 from breakers.keys import create_api_key
 
@@ -28,6 +29,7 @@ class Command(BaseCommand):
                 scopes=scopes,
                 environment=options["environment"],
                 services=options["service"],
+                by=actor_of_command("create_api_key"),
             )
         except Invalid as problem:
             raise CommandError(

@@ -12,10 +12,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connection
 from django.db.migrations.loader import MigrationLoader
 
+from breakers.access import actor_of_command
 from breakers.first_run import WeakBootstrapKey, ensure_admin, ensure_bootstrap_key
 from breakers.grants import grant_program_role
-from breakers.keys import create_api_key, key_hash
-from breakers.models import ApiKey
+from breakers.keys import ensure_api_key
 from dashboard.settings import database
 
 DEMO_SCOPES = ("ingest", "agent", "read", "operate", "admin")
@@ -39,17 +39,20 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         if program and program != connection.settings_dict["USER"]:
             grant_program_role(program)
-        config = settings.CONFIG
+        config, by = settings.CONFIG, actor_of_command("prepare")
         made = ensure_admin(
-            config.admin_password.get_secret_value() if config.admin_password else None
+            config.admin_password.get_secret_value() if config.admin_password else None, by=by
         )
         if config.bootstrap_key:
             try:
-                ensure_bootstrap_key(config.bootstrap_key.get_secret_value())
+                ensure_bootstrap_key(config.bootstrap_key.get_secret_value(), by=by)
             except WeakBootstrapKey as problem:
                 raise CommandError(str(problem)) from None
         if config.demo_key:
-            ensure_demo_key(config.demo_key.get_secret_value())
+            # The one that this data directory keeps for its demo.
+            ensure_api_key(
+                name="demo", scopes=DEMO_SCOPES, text=config.demo_key.get_secret_value(), by=by
+            )
         if report_fd is not None:
             with os.fdopen(report_fd, "w") as report:
                 json.dump({"admin_password": made}, report)
@@ -76,13 +79,3 @@ def refuse_a_newer_schema() -> None:
 
 def _replaced(loader: MigrationLoader) -> set[tuple[str, str]]:
     return {key for migration in loader.replacements.values() for key in migration.replaces}
-
-
-def ensure_demo_key(text: str) -> None:
-    """The key of the demo that this data directory keeps exists and works afterwards."""
-    key = ApiKey.objects.filter(hash=key_hash(text)).first()
-    if key is None:
-        create_api_key(name="demo", scopes=DEMO_SCOPES, text=text)
-    elif key.revoked_at is not None:
-        key.revoked_at = None
-        key.save(update_fields=["revoked_at"])

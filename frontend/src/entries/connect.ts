@@ -29,15 +29,16 @@ if (live !== null && place !== null) {
       return;
     }
     const before = known;
-    const summary = [...changed].map((id) => store.breakers.get(id)).find((one) => one !== undefined && (!before.has(one.id) || isExample(one)));
+    const summary = [...changed].map((id) => store.breakers.get(id)).find((one) => one !== undefined && (!before.has(one.id) || isExample(place, one)));
     if (summary === undefined) return;
     window.clearTimeout(late);
     received(place, summary);
   });
 }
 
-function isExample(summary: Summary): boolean {
-  return summary.environment === "default" && summary.service === "orders" && summary.breaker === "catalog";
+function isExample(place: HTMLElement, summary: Summary): boolean {
+  const { environment, service, name } = place.dataset;
+  return summary.environment === environment && summary.service === service && summary.breaker === name;
 }
 
 function received(place: HTMLElement, summary: Summary): void {

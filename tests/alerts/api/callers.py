@@ -8,7 +8,7 @@ from typing import Any
 
 from django.test import Client
 
-from breakers.keys import create_api_key
+from tests.support.make import make_key
 
 ALL = ("read", "operate", "admin")
 
@@ -23,7 +23,7 @@ class Caller:
         environment: str | None = None,
         services: Sequence[str] | None = None,
     ) -> None:
-        _, self._key = create_api_key(
+        _, self._key = make_key(
             name="test", scopes=scopes, environment=environment, services=services
         )
         self._client = Client()
