@@ -68,7 +68,7 @@ def change_channel(
         _configure(channel, config, kept=sealed.get("config", {}), made=sealed.get("made", {}))
         channel.name, channel.updated_at = name, now
         if enabled and not channel.enabled:
-            channel.failing_since = None
+            channel.failing_since = channel.last_failure = None
         if enabled:
             channel.disabled_why = None
         channel.enabled = enabled
@@ -121,19 +121,30 @@ class Tested(msgspec.Struct, frozen=True):
 
 
 def try_channel(channel: Channel, *, by: Actor, now: datetime) -> Tested:
-    """Sends a test message now, whether or not the channel is switched on; no transaction is open."""
+    """Sends a test message now, whether or not the channel is switched on; no transaction is open.
+
+    The channel remembers a failure until an attempt succeeds. It does not count towards the days after which
+    a channel is switched off: what was tried out once says nothing of the time since.
+    """
     began = time.monotonic()
     outcome = _test(channel, now)
     took_ms = int((time.monotonic() - began) * 1000)
-    record(
-        by,
-        "test_channel",
-        kind="channel",
-        id=channel.pk,
-        subject=channel.name,
-        after={"ok": not isinstance(outcome, Failed), "status": outcome.status},
-    )
-    return Tested(not isinstance(outcome, Failed), outcome.status, outcome.detail, took_ms)
+    ok = not isinstance(outcome, Failed)
+    with transaction.atomic():
+        row = Channel.objects.filter(pk=channel.pk, deleted_at=None)
+        if ok:
+            row.update(last_failure=None, failing_since=None)
+        else:
+            row.update(last_failure=outcome.detail[:500])
+        record(
+            by,
+            "test_channel",
+            kind="channel",
+            id=channel.pk,
+            subject=channel.name,
+            after={"ok": ok, "status": outcome.status},
+        )
+    return Tested(ok, outcome.status, outcome.detail, took_ms)
 
 
 def _test(channel: Channel, now: datetime) -> Outcome:

@@ -199,19 +199,17 @@ def _newer(row: Delivery) -> Delivery | None:
 
 
 def _note_on_channel(channel: Channel, outcome: Outcome, now: datetime) -> None:
-    if not isinstance(outcome, Failed):
-        if channel.failing_since is not None:
-            channel.failing_since = None
-            channel.save(update_fields=["failing_since"])
-        return
-    if channel.failing_since is None:
-        channel.failing_since = now
-        channel.save(update_fields=["failing_since"])
-    if not channel.enabled:
+    failed = isinstance(outcome, Failed)
+    since = (channel.failing_since or now) if failed else None
+    why = outcome.detail[:500] if failed else None
+    if (since, why) != (channel.failing_since, channel.last_failure):
+        channel.failing_since, channel.last_failure = since, why
+        channel.save(update_fields=["failing_since", "last_failure"])
+    if not isinstance(outcome, Failed) or since is None or not channel.enabled:
         return
     if outcome.gone:
         disable_channel(channel, why="Its receiver answered 410: it is gone.", now=now)
-    elif now - channel.failing_since >= DISABLE_AFTER:
+    elif now - since >= DISABLE_AFTER:
         disable_channel(channel, why="Every attempt failed for 5 days.", now=now)
 
 

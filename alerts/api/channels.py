@@ -43,6 +43,8 @@ class ChannelOut(Schema):
     disabled_why: str | None
     """Why Panelboard itself switched it off, where it did."""
     failing_since: datetime | None
+    last_failure: str | None
+    """Why the last attempt failed, a delivery's or a test's, until one succeeds."""
     environments: list[str] | None
     services: list[str] | None
     created_at: datetime
@@ -53,6 +55,7 @@ class ChannelOut(Schema):
         return {
             "id": str(channel.pk),
             "failing_since": channel.failing_since,
+            "last_failure": channel.last_failure,
             "environments": channel.environments,
             "services": channel.services,
             "created_at": channel.created_at,

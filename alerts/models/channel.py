@@ -22,7 +22,9 @@ class Channel(models.Model):
     disabled_why = models.CharField(max_length=500, null=True)
     """Set where Panelboard itself switched it off."""
     failing_since = models.DateTimeField(null=True)
-    """The first failure with no success after it."""
+    """The first failed delivery with no success after it."""
+    last_failure = models.CharField(max_length=500, null=True)
+    """Why the last attempt failed, be it a delivery's or a test's; null: it did not, or there was none."""
     environments = ArrayField(models.CharField(max_length=NAME_MAX), null=True)
     """The limits of whoever made it; null: none."""
     services = ArrayField(models.CharField(max_length=NAME_MAX), null=True)

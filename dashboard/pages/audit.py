@@ -32,7 +32,7 @@ def audit_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         actor,
         "audit/list.html",
         {
-            "headline": _headline(entries, filtered=any(asked.values())),
+            "headline": _headline(entries, filtered=any(asked.values()), limited=actor.limited),
             "entries": entries,
             "asked": asked,
             "filtered": any(asked.values()),
@@ -47,9 +47,11 @@ def _text(request: HttpRequest, name: str) -> str:
     return request.GET.get(name, "").replace("\0", "").strip()
 
 
-def _headline(entries: list[AuditEntry], *, filtered: bool) -> str:
+def _headline(entries: list[AuditEntry], *, filtered: bool, limited: bool) -> str:
     if not entries:
-        return "Nothing like that was done." if filtered else "Nobody has done anything yet."
+        if filtered:
+            return "Nothing like that was done."
+        return "Nothing that you may see was done." if limited else "Nobody has done anything yet."
     last = entries[0]
     ago = words.ago((timezone.now() - last.at).total_seconds())
     return f"Last: {last.actor_name}, {words.state_word(last.action)}, {ago}."

@@ -55,7 +55,9 @@ def board_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             "text": text,
             "states": states,
             "tab": words.tab_title(scope),
-            "headline": words.headline(chosen, filtered=bool(hidden)),
+            "headline": words.headline(chosen, filtered=bool(hidden))
+            if everything or not actor.limited
+            else [words.Part("No breaker that you may see.")],
             "underline": words.filtered_underline(chosen, hidden)
             if hidden
             else words.underline(chosen),

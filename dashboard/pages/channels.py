@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from alerts.access import channels_for
+from alerts.access import channel_of, channels_for
 from alerts.channels import channel_kinds
 from alerts.models import Channel
 from breakers.access import Actor
+from breakers.models import Scope
 from dashboard.pages import words
 from dashboard.pages.forms_of_kinds import form_of
 from dashboard.pages.frame import page, render_page
@@ -17,27 +18,30 @@ from dashboard.pages.frame import page, render_page
 @page
 @require_safe
 def channels_page(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """`?edit=ID` opens the form for one of them."""
+    chosen = request.GET.get("edit")
+    channel = channel_of(actor, Scope.ADMIN, chosen) if chosen else None
     channels = list(channels_for(actor).order_by("name", "id"))
     return render_page(
         request,
         actor,
         "channels/list.html",
         {
-            "headline": _headline(channels),
+            "headline": _headline(channels, limited=actor.limited),
             "channels": channels,
+            "chosen": channel,
+            "form": form_of(channel_kinds.get(channel.kind), channel.config) if channel else None,
             "kinds": [form_of(channel_kinds.get(name)) for name in channel_kinds.names()],
         },
     )
 
 
-def _headline(channels: list[Channel]) -> str:
+def _headline(channels: list[Channel], *, limited: bool) -> str:
     if not channels:
-        return "Nobody is told of anything yet."
+        return "No channel that you may see." if limited else "Nobody is told of anything yet."
     off = [channel for channel in channels if not channel.enabled]
-    failing = [
-        channel for channel in channels if channel.enabled and channel.failing_since is not None
-    ]
+    failing = [channel.name for channel in channels if channel.enabled and channel.last_failure]
     said = f"{words.counted(len(channels), 'channel')}"
     if failing:
-        return f"{said}: {', '.join(channel.name for channel in failing)} {'fails' if len(failing) == 1 else 'fail'}."
+        return f"{said}: {', '.join(failing)} {'fails' if len(failing) == 1 else 'fail'}."
     return f"{said}, {len(off)} of them off." if off else f"{said}, all in order."

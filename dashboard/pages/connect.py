@@ -75,7 +75,7 @@ def shell_example(url: str, key: str, environment: str) -> str:
             f"curl -sS {shlex.quote(url + '/api/v1/events')}",
             f"-H {shlex.quote(f'Authorization: Bearer {key}')}",
             "-H 'Content-Type: application/json'",
-            f"-d {shlex.quote(json.dumps(event))}",
+            f"-d {shlex.quote(json.dumps(event, ensure_ascii=False, indent=2))}",
         )
     )
 

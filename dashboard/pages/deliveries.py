@@ -29,7 +29,7 @@ def deliveries_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         actor,
         "deliveries/list.html",
         {
-            "headline": _headline(deliveries),
+            "headline": _headline(deliveries, limited=actor.limited),
             "deliveries": deliveries,
             "statuses": STATUSES,
             "status": status,
@@ -38,9 +38,9 @@ def deliveries_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     )
 
 
-def _headline(deliveries: list[DeliveryOut]) -> str:
+def _headline(deliveries: list[DeliveryOut], *, limited: bool) -> str:
     if not deliveries:
-        return "No messages here."
+        return "No message that you may see." if limited else "No messages here."
     counts = Counter(delivery.status for delivery in deliveries)
     said = [
         f"{counts[status]} {word}"

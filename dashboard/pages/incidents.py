@@ -33,7 +33,11 @@ def incidents_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         actor,
         "incidents/list.html",
         {
-            "headline": _headline(current, newest_incidents(actor, statuses=["resolved"], limit=1)),
+            "headline": _headline(
+                current,
+                newest_incidents(actor, statuses=["resolved"], limit=1),
+                limited=actor.limited,
+            ),
             "incidents": incidents,
             "statuses": STATUSES,
             "status": status,
@@ -42,12 +46,13 @@ def incidents_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     )
 
 
-def _headline(current: list[IncidentOut], resolved: list[IncidentOut]) -> str:
+def _headline(current: list[IncidentOut], resolved: list[IncidentOut], *, limited: bool) -> str:
     if not current:
+        seen = " that you may see" if limited else ""
         if not resolved or resolved[0].resolved_at is None:
-            return "Nothing is firing, and nothing has."
+            return f"Nothing{seen} is firing, and nothing has."
         ago = words.ago((timezone.now() - resolved[0].resolved_at).total_seconds())
-        return f"Nothing is firing. The last incident was resolved {ago}."
+        return f"Nothing{seen} is firing. The last incident was resolved {ago}."
     counts = Counter(incident.status for incident in current)
     said = [f"{counts[status]} {status}" for status in ("firing", "acknowledged") if counts[status]]
     targets = {incident.target for incident in current}

@@ -30,13 +30,17 @@ def instances_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         request,
         actor,
         "instances/list.html",
-        {"headline": _headline(rows), "instances": rows, "shown_most": SHOWN_MOST},
+        {
+            "headline": _headline(rows, limited=actor.limited),
+            "instances": rows,
+            "shown_most": SHOWN_MOST,
+        },
     )
 
 
-def _headline(rows: Sequence[Instance]) -> str:
+def _headline(rows: Sequence[Instance], *, limited: bool) -> str:
     if not rows:
-        return "No instance has been heard of yet."
+        return f"No instance{' that you may see' if limited else ''} has been heard of yet."
     services = len({one.service_id for one in rows})
     lost = sum(one.lost_at is not None for one in rows)
     said = f"{words.counted(len(rows), 'instance')} of {words.counted(services, 'service')}"

@@ -38,7 +38,7 @@ def overrides_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         actor,
         "overrides/list.html",
         {
-            "headline": _headline(standing),
+            "headline": _headline(standing, limited=actor.limited),
             "standing": standing,
             "ended": ended,
             "endings": endings(ended),
@@ -47,9 +47,9 @@ def overrides_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     )
 
 
-def _headline(standing: list[Summary]) -> str:
+def _headline(standing: list[Summary], *, limited: bool) -> str:
     if not standing:
-        return "No breaker is held by hand."
+        return f"No breaker{' that you may see' if limited else ''} is held by hand."
     modes = Counter(summary.override.mode for summary in standing if summary.override)
     said = " and ".join(
         f"{count} {words.state_word(mode)}" for mode, count in sorted(modes.items(), reverse=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from alerts.access import channels_for, rules_for
-from alerts.models import Rule, Severity
+from alerts.access import channels_for, rule_of, rules_for
+from alerts.models import GroupLabel, Rule, Severity
 from alerts.rules import rule_kinds
 from breakers.access import Actor
+from breakers.models import Scope
 from dashboard.pages import words
 from dashboard.pages.forms_of_kinds import form_of
 from dashboard.pages.frame import page, render_page
@@ -17,26 +18,33 @@ from dashboard.pages.frame import page, render_page
 @page
 @require_safe
 def rules_page(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """`?edit=ID` opens the form for one of them."""
+    chosen = request.GET.get("edit")
+    rule = rule_of(actor, Scope.ADMIN, chosen) if chosen else None
     rules = list(rules_for(actor).prefetch_related("channels").order_by("name", "id"))
-    channels = channels_for(actor).order_by("name", "id")
     return render_page(
         request,
         actor,
         "rules/list.html",
         {
-            "headline": _headline(rules),
+            "headline": _headline(rules, limited=actor.limited),
             "rules": rules,
-            "channels": list(channels),
+            "chosen": rule,
+            "form": form_of(rule_kinds.get(rule.kind), rule.params) if rule else None,
+            "channels": list(channels_for(actor).order_by("name", "id")),
             "kinds": [form_of(rule_kinds.get(name)) for name in rule_kinds.names()],
             "severities": Severity.values,
+            "labels": GroupLabel.values,
         },
     )
 
 
-def _headline(rules: list[Rule]) -> str:
+def _headline(rules: list[Rule], *, limited: bool) -> str:
     on = [rule for rule in rules if rule.enabled]
+    if not rules:
+        return "No rule that you may see." if limited else "No rules yet: nothing fires."
     if not on:
-        return "No rule is watching." if rules else "No rules yet: nothing fires."
+        return "No rule is watching."
     dry = sum(rule.dry_run for rule in on)
     quiet = [rule.name for rule in on if not rule.dry_run and not rule.channels.all()]
     said = f"{words.counted(len(on), 'rule')} {'watches' if len(on) == 1 else 'watch'} the breakers"

@@ -48,7 +48,9 @@ class Pages:
         failed = "Failed to load resource" in said.text or "WebSocket" in said.text
         if self.away_is_fine and failed:
             return
-        if self.refusals_are_fine and "status of 403" in said.text:
+        if self.refusals_are_fine and any(
+            f"status of {refusal}" in said.text for refusal in (403, 422)
+        ):
             return
         self.complaints.append(f"{page.url}: {said.text}")
 

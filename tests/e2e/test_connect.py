@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 
 from tests.e2e.pages import Pages, is_live, shows
 from tests.e2e.shop import Shop
@@ -15,6 +16,7 @@ def test_the_shown_command_works_as_it_stands_and_the_page_sees_it_arrive(
     page = pages.sign_in()
     page.goto("/connect/")
     is_live(page)
+    page.get_by_label("Environment", exact=True).last.fill("mine")
     page.click("text=Create a key")
     is_live(page)
     page.get_by_text("Waiting for the first event").wait_for()
@@ -26,11 +28,31 @@ def test_the_shown_command_works_as_it_stands_and_the_page_sees_it_arrive(
 
     assert ran.returncode == 0, ran.stderr
     assert '"accepted":1' in ran.stdout.replace(" ", "")
-    page.get_by_text("Received from orders: catalog is open").wait_for(timeout=3_000)
+    page.get_by_text("Received from my-service: my-breaker is open").wait_for(timeout=3_000)
     page.click("text=See its page")
     page.wait_for_url("**/breakers/*/")
     id = page.url.rstrip("/").rpartition("/")[2]
-    assert (shop.board()[id]["environment"], shop.board()[id]["state"]) == ("default", "open")
+    assert (shop.board()[id]["environment"], shop.board()[id]["state"]) == ("mine", "open")
     page.goto("/")
     shows(page, id, "open")
-    shop.report("orders", "closed", breaker="catalog", environment="default")
+    shop.report("my-service", "closed", breaker="my-breaker", environment="mine")
+
+
+def test_the_shown_python_puts_the_breaker_on_the_board_while_its_process_lives(
+    shop: Shop, pages: Pages
+) -> None:
+    page = pages.sign_in()
+    page.goto("/connect/")
+    page.get_by_label("Environment", exact=True).last.fill("by python")
+    page.click("text=Create a key")
+    is_live(page)
+    lines = page.get_by_label("Python lines").inner_text()
+
+    with subprocess.Popen(
+        [sys.executable, "-iq"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as shell:
+        assert shell.stdin is not None
+        shell.stdin.write(lines + "\n")
+        shell.stdin.flush()
+        page.get_by_text("Received from my-service: my-breaker is closed").wait_for(timeout=10_000)
+        shell.communicate(timeout=30)

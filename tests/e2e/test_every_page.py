@@ -29,6 +29,7 @@ LISTS = (
     "/connect/",
     "/people/",
     "/keys/",
+    "/password/",
 )
 
 
@@ -47,7 +48,16 @@ def paths(running_shop: Shop) -> Iterator[list[str]]:
         {"mode": "forced_open", "reason": "looked at by a test", "no_expiry": True},
     )
     incident = eventually(lambda: shop.incidents(of=burning), within=15)[0]["id"]
-    yield [*LISTS, f"/breakers/{burning}/", f"/breakers/{forced}/", f"/incidents/{incident}/"]
+    rule = shop.call("GET", "rules")["items"][0]["id"]
+    channels = shop.call("GET", "channels")["items"]
+    edits = [f"/rules/?edit={rule}", *(f"/channels/?edit={each['id']}" for each in channels)]
+    yield [
+        *LISTS,
+        *edits,
+        f"/breakers/{burning}/",
+        f"/breakers/{forced}/",
+        f"/incidents/{incident}/",
+    ]
     shop.report(long, "closed", breaker="payments-provider.eu-central-1.charges")
     shop.rest()
 

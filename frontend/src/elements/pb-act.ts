@@ -1,8 +1,19 @@
 /** A form that is one call of the REST API: <pb-act data-method="POST" data-path="rules"><form>…. Fields
  * become JSON by their name (`params.for` nests) and `data-as` (number, flag, list, lines); problems stand
- * beside the field that they are about. */
+ * beside the field that they are about. `data-then` is where one goes on to; `data-secret` names what of the
+ * answer is shown once. */
 
 import { call, type Problem } from "../api/http";
+
+/** A secret that the server tells this once. */
+export class SecretEvent extends Event {
+  constructor(
+    readonly of: string,
+    readonly secret: string,
+  ) {
+    super("pb-secret", { bubbles: true });
+  }
+}
 
 type Json = { [name: string]: unknown };
 
@@ -32,6 +43,10 @@ export class PbAct extends HTMLElement {
       this.#refused(answer.problem);
       return;
     }
+    if (this.dataset["then"] !== undefined) {
+      window.location.assign(this.dataset["then"]);
+      return;
+    }
     form.reset();
     this.#succeeded(answer.value ?? {});
     document.dispatchEvent(new Event("pb-refresh"));
@@ -39,8 +54,10 @@ export class PbAct extends HTMLElement {
 
   #succeeded(value: Json): void {
     const secret = value[this.dataset["secret"] ?? ""];
-    if (typeof secret === "string") this.#outcome(`Made. Its secret, shown this once: ${secret}`);
-    else if (this.dataset["show"] !== undefined) {
+    if (typeof secret === "string") {
+      this.#outcome("Made. Its secret stands at the top of the page.");
+      this.dispatchEvent(new SecretEvent(String(value["name"] ?? ""), secret));
+    } else if (this.dataset["show"] !== undefined) {
       const ok = value["ok"] !== false;
       this.#outcome(`${ok ? "✓" : "✗"} ${String(value[this.dataset["show"]] ?? "")}`, !ok);
     } else this.#outcome("Done.");
@@ -57,6 +74,7 @@ export class PbAct extends HTMLElement {
       });
       if (place === undefined) continue;
       place.textContent = msg;
+      place.closest("details")?.setAttribute("open", "");
       const field = this.querySelector(`[name="${place.dataset["error"] ?? ""}"]`);
       field?.setAttribute("aria-invalid", "true");
       placed = true;
@@ -68,8 +86,11 @@ export class PbAct extends HTMLElement {
   #outcome(text: string, bad = false): void {
     const place = this.querySelector<HTMLElement>("[data-outcome]");
     if (place === null) return;
-    place.textContent = text;
-    place.classList.toggle("bad", bad);
+    // Inside of the place, whose own attributes a refresh sets anew.
+    const said = document.createElement("span");
+    said.textContent = text;
+    said.classList.toggle("bad", bad);
+    place.replaceChildren(said);
   }
 
   #clear(): void {
@@ -89,7 +110,8 @@ export function body(form: HTMLFormElement): Json {
     if (how === "list" && field instanceof HTMLInputElement && field.type === "checkbox") {
       const list = (read(said, field.name) ?? []) as string[];
       put(said, field.name, ticked ? [...list, field.value] : list);
-    } else if (how === "flag") put(said, field.name, ["true", "yes", "on", "1"].includes(field.value.toLowerCase()));
+    } else if (how === "flag" && field instanceof HTMLInputElement && field.type === "checkbox") put(said, field.name, field.checked);
+    else if (how === "flag") put(said, field.name, ["true", "yes", "on", "1"].includes(field.value.toLowerCase()));
     else if (how === "lines") put(said, field.name, field.value.split("\n").map((line) => line.trim()).filter(Boolean));
     else if (how === "list") put(said, field.name, field.value.split(",").map((item) => item.trim()).filter(Boolean));
     else if (ticked && (field.value !== "" || field.required)) put(said, field.name, how === "number" ? Number(field.value) : field.value);

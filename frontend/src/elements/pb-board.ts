@@ -124,15 +124,17 @@ export class PbBoard extends LitElement {
   }
 
   #empty(): TemplateResult {
+    // Somebody limited to environments sees an empty board where others do not.
+    const limits = this.dataset["limits"];
     return html`
       <header class="head">
-        <h1 class="headline" aria-live="polite" aria-atomic="true">${headline([]).map(part)}</h1>
+        <h1 class="headline" aria-live="polite" aria-atomic="true">${(limits === undefined ? headline([]) : [{ text: "No breaker that you may see." }]).map(part)}</h1>
         <p class="sub">${underline([])}</p>
       </header>
       <div class="empty">
         ${glyph("unknown")}
-        <h2>Nothing is connected</h2>
-        <p>Three lines of Python or one <code>curl</code> bring the first breaker here, within a second of its first word.</p>
+        <h2>Nothing${limits === undefined ? "" : " that you may see"} is connected</h2>
+        <p>${limits === undefined ? "" : `You see what lies within ${limits} alone. `}Three lines of Python or one <code>curl</code> bring the first breaker here, within a second of its first word.</p>
         <p><a class="button primary" href="/connect/">Connect a service</a></p>
       </div>
     `;

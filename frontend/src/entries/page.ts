@@ -3,6 +3,7 @@
 import "../elements/pb-act";
 import "../elements/pb-live";
 import type { FrameEvent, LinkEvent, PbLive } from "../elements/pb-live";
+import "../elements/pb-secret";
 import "../elements/pb-time";
 import { setServerTime } from "../live/clock";
 import type { Frame } from "../live/frames";

@@ -117,6 +117,24 @@ def test_a_test_message_is_sent_and_tells_how_it_went(httpserver: HTTPServer):
     assert Verifier(made["secret"]).verify(request.data, dict(request.headers))["type"] == "test"
 
 
+def test_a_channel_remembers_a_failed_test_until_an_attempt_succeeds(httpserver: HTTPServer):
+    httpserver.expect_ordered_request("/hook").respond_with_data("", status=500)
+    httpserver.expect_ordered_request("/hook").respond_with_data("", status=202)
+    call = Caller()
+    made = call.post("/channels", {**HOOK, "config": {"url": httpserver.url_for("/hook")}})
+    path = f"/channels/{made['id']}"
+    assert made["last_failure"] is None
+
+    call.post(f"{path}/test", status=200)
+    failed = call.get(path)
+    call.post(f"{path}/test", status=200)
+
+    assert failed["last_failure"] == "Answered 500."
+    # What counts towards the days after which a channel is switched off is deliveries alone.
+    assert failed["failing_since"] is None
+    assert call.get(path)["last_failure"] is None
+
+
 def test_a_test_never_tells_an_inner_address(settings):
     settings.PANELBOARD_WEBHOOK_ALLOW = []
     call = Caller()

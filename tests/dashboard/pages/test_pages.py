@@ -248,3 +248,57 @@ def test_rules_and_channels_have_a_form_for_each_kind(admin: Client) -> None:
     channels = text_of(admin, "/channels/")
     assert 'name="config.url"' in channels
     assert 'name="config.to"' in channels
+
+
+def test_an_empty_list_is_not_said_to_be_all_there_is_to_somebody_limited(admin: Client) -> None:
+    make_rule(channels=[make_channel()])
+    make_breaker(environment="prod", state="open")
+    limited = signed_in(Role.OPERATOR, "staging")
+
+    for path in (*FOR_ALL, *FOR_OPERATORS):
+        if path in ("/connect/", "/password/"):
+            continue
+        page = text_of(limited, path)
+        assert re.search(r'<h1 class="headline"[^>]*>[^<]*that you may see', page), path
+        assert re.search(r"<h2>[^<]*that you may see", page), path
+        assert "staging alone" in page or path == "/audit/", path
+
+
+def test_the_form_for_a_rule_or_a_channel_is_for_admins_within_their_limits() -> None:
+    rule = make_rule(channels=[make_channel()])
+    channel = rule.channels.get()
+    paths = (f"/rules/?edit={rule.pk}", f"/channels/?edit={channel.pk}")
+
+    for client, status in (
+        (signed_in(Role.OPERATOR), HTTPStatus.FORBIDDEN),
+        (signed_in(Role.ADMIN, "staging"), HTTPStatus.NOT_FOUND),
+    ):
+        for path in paths:
+            text_of(client, path, status)
+
+
+def test_a_secret_that_is_set_is_in_its_form_as_stars(admin: Client) -> None:
+    config = {"url": "https://hooks.example/x", "authorization": "Bearer abc"}
+    made = admin.post(
+        "/api/v1/channels",
+        {"name": "hook", "kind": "webhook", "config": config},
+        content_type="application/json",
+    ).json()
+
+    page = text_of(admin, f"/channels/?edit={made['id']}")
+
+    assert 'name="config.authorization" data-as="text" value="***"' in page
+    assert "abc" not in page
+
+
+def test_the_audit_log_is_filtered_by_who_what_and_to_what(admin: Client) -> None:
+    admin.post("/keys/", {"name": "orders", "scopes": "ingest"})
+    admin.post("/keys/", {"name": "feed", "scopes": "ingest"})
+    admin.post("/keys/", {"revoke": ApiKey.objects.get(name="feed").pk})
+
+    def rows(query: str) -> int:
+        return text_of(admin, f"/audit/?{query}").count("<tr data-key")
+
+    assert (rows(""), rows("did=create+key"), rows("did=create+key&to=feed")) == (3, 2, 1)
+    assert (rows("who=a+admin"), rows("who=nobody")) == (3, 0)
+    assert "revoke key" in text_of(admin, "/audit/")
