@@ -30,6 +30,7 @@ from breakers.ingest.jobs import (
     Batch,
     Disconnect,
     Introduce,
+    Introduced,
     Outcome,
     Refused,
     Report,
@@ -47,6 +48,7 @@ from breakers.wire import Applied, Goodbye, Hello, Ping
 _log = structlog.get_logger(__name__)
 HELLO_WITHIN_S = 10
 _SEND_WITHIN_S = 15
+_CLOSE_WITHIN_S = 0.5
 # Batches of one agent that may wait for their commit; then its next frame waits in the socket.
 _BATCHES_MAX = 16
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError, Overloaded)
@@ -68,14 +70,18 @@ class AgentApp:
             await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
             return
         await send({"type": "websocket.accept"})
+        conversation: _Conversation | None = None
         try:
-            actor = await self._actor(scope)
-            await _Conversation(self, actor, scope, receive, send).run()
+            conversation = _Conversation(self, await self._actor(scope), scope, receive, send)
+            await conversation.run()
         except Close as close:
             await _close(send, close)
         except _AWAY as problem:
             _log.warning("agent turned away", error=str(problem).strip())
             await _close(send, Close(OVERLOADED, "the database does not answer"))
+        finally:
+            if conversation is not None:
+                await conversation.let_go()
 
     async def _actor(self, scope: asgi.Scope) -> Actor:
         try:
@@ -88,8 +94,10 @@ class AgentApp:
 
 
 async def _close(send: asgi.Send, close: Close) -> None:
+    """Says why. An agent that reads nothing cannot be told; the server drops it once we return."""
     with contextlib.suppress(OSError, RuntimeError):  # it may have gone already
-        await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
+        async with asyncio.timeout(_CLOSE_WITHIN_S):
+            await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
 
 
 class _Conversation:
@@ -112,6 +120,7 @@ class _Conversation:
         self._socket = AgentSocket(self._session)
         self._room = asyncio.Semaphore(_BATCHES_MAX)
         self._acks: set[asyncio.Task[None]] = set()
+        self._introducing: asyncio.Future[Introduced] | None = None
         _, _, key = (asgi.header(scope, b"authorization") or "").partition(" ")
         self._credential = Credential(
             actor=actor,
@@ -121,34 +130,31 @@ class _Conversation:
 
     async def run(self) -> None:
         """Raises Close where the server ends it; returns where the agent has gone."""
-        try:
-            async with asyncio.timeout(HELLO_WITHIN_S):
-                text = await self._frame()
-        except TimeoutError as problem:
-            raise Close(NO_HELLO, "no hello within 10 s") from problem
-        if text is None:
-            return
+        # Held from the first moment: a key may be revoked before its agent has said a word.
         self._rights.hold(self._credential)
+        ended = self._socket.ended
+        reading = asyncio.create_task(self._read(), name="agent reader")
+        writing = asyncio.create_task(self._write(), name="agent writer")
         try:
-            await self._handle(text)
-            reading = asyncio.create_task(self._read(), name="agent reader")
-            writing = asyncio.create_task(self._write(), name="agent writer")
-            try:
-                done, _ = await asyncio.wait(
-                    {reading, writing}, return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in done:
+            await asyncio.wait({reading, writing, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                raise ended.result()
+            for task in (reading, writing):
+                if task.done():
                     task.result()
-            finally:
-                for task in (reading, writing, *self._acks):
-                    task.cancel()
-                await asyncio.gather(reading, writing, *self._acks, return_exceptions=True)
         finally:
+            for task in (reading, writing, *self._acks):
+                task.cancel()
+            await asyncio.gather(reading, writing, *self._acks, return_exceptions=True)
             self._rights.release(self._credential)
             self._hub.leave(self._socket)
-            await self._note_gone()
 
-    async def _note_gone(self) -> None:
+    async def let_go(self) -> None:
+        """Notes that nobody speaks for the instance any more, if this session did."""
+        if self._introducing is not None:
+            # A hello that was cut short by the end is committed all the same.
+            with contextlib.suppress(*_AWAY):
+                self._session.introduced = await self._introducing
         introduced = self._session.introduced
         if introduced is None:
             return
@@ -167,10 +173,16 @@ class _Conversation:
         return str(text)
 
     async def _read(self) -> None:
-        while (text := await self._frame()) is not None:
+        try:
+            async with asyncio.timeout(HELLO_WITHIN_S):
+                text = await self._frame()
+        except TimeoutError as problem:
+            raise Close(NO_HELLO, "no hello within 10 s") from problem
+        while text is not None:
             self._socket.heard = True
             self._socket.heard_at = time.monotonic()
             await self._handle(text)
+            text = await self._frame()
 
     async def _write(self) -> None:
         while True:
@@ -180,6 +192,8 @@ class _Conversation:
                     await self._send({"type": "websocket.send", "text": frame})
             except TimeoutError as problem:
                 raise Close(OVERLOADED, "too slow to be told") from problem
+            except OSError:  # the agent has gone
+                return
 
     async def _handle(self, text: str) -> None:
         effect = self._session.receive(text, now=datetime.now(UTC))
@@ -197,7 +211,7 @@ class _Conversation:
 
     async def _greet(self, hello: Hello) -> None:
         self._hub.leave(self._socket)
-        self._session.introduced = await self._writer.commit(
+        self._introducing = self._writer.submit(
             Introduce(
                 hello=hello,
                 environment=self._session.environment,
@@ -205,6 +219,7 @@ class _Conversation:
                 connected=True,
             )
         )
+        self._session.introduced = await asyncio.shield(self._introducing)
         await self._hub.join(self._socket)
 
     async def _store(self, batch: EventBatch) -> None:

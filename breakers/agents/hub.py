@@ -56,7 +56,8 @@ class AgentSocket:
         self.heard_at = time.monotonic()
         self.heard = False
         self.connected = True
-        self.closing: Close | None = None
+        self.ended: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
+        """Why the conversation is to end, once anyone has found a reason."""
         self._owed: deque[str] = deque()
         self._more = asyncio.Event()
 
@@ -69,15 +70,12 @@ class AgentSocket:
 
     def close(self, close: Close) -> None:
         """Ends the conversation, from whichever task finds the reason; the first reason stays."""
-        if self.closing is None:
-            self.closing = close
-            self._more.set()
+        if not self.ended.done():
+            self.ended.set_result(close)
 
     async def next(self) -> str:
-        """The next frame to send; raises Close."""
+        """The next frame to send."""
         while True:
-            if self.closing is not None:
-                raise self.closing
             if self._owed:
                 return self._owed.popleft()
             self._more.clear()

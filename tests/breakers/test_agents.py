@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from breakers.models import ApiKey, Event, Instance
+from dashboard import sockets
 from tests.support.eventually import aeventually
 from tests.support.make import make_key
 from tests.support.web import Agent, Web
@@ -357,11 +362,78 @@ async def test_a_revoked_key_ends_its_sockets_within_seconds(web: Web) -> None:
         agent = Agent(socket)
         await agent.hello(CLOSED)
 
-        from django.utils import timezone
-
-        await ApiKey.objects.filter(name="short").aupdate(revoked_at=timezone.now())
+        await revoke("short")
 
         assert await asyncio.wait_for(close_code(agent), 5) == 4401
+
+
+async def revoke(name: str) -> None:
+    await ApiKey.objects.filter(name=name).aupdate(revoked_at=timezone.now())
+
+
+async def test_a_key_revoked_before_the_hello_ends_its_socket(web: Web) -> None:
+    _, key = await sync_to_async(create_api_key)(name="short", scopes=["agent"])
+    async with web.socket("/agent/v1", Authorization=f"Bearer {key}") as socket:
+        await revoke("short")
+
+        assert await close_code(Agent(socket)) == 4401
+
+
+@contextlib.asynccontextmanager
+async def deaf_agent(web: Web, key: str) -> AsyncIterator[Agent]:
+    """One that has been told so much, and reads nothing of it, that nothing more can be written to it."""
+    host, _, port = web.host.partition(":")
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+    small.connect((host, int(port)))
+    async with web.socket("/agent/v1", over=small, Authorization=f"Bearer {key}") as deaf:
+        agent = Agent(deaf)
+        await agent.hello(CLOSED)
+        deaf.transport.pause_reading()
+        [connection] = [
+            one
+            for one in web.server.server_state.connections
+            if isinstance(one, sockets.SocketProtocol)
+        ]
+        ours = connection.transport.get_extra_info("socket")
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        # Each is answered by about 70 kB, far more in all than the kernel keeps.
+        wrong = json.dumps([{"breaker": "catalog", "to": "ajar"}] * 1000)
+        for number in range(150):
+            await deaf.send(f'{{"type":"events","batch":{number},"events":{wrong}}}')
+        await aeventually(lambda: not connection.writable.is_set())
+        yield agent
+        deaf.transport.abort()
+
+
+async def test_a_revoked_key_ends_the_session_of_an_agent_that_reads_nothing(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "LINGERS_S", 0.1)
+    _, key = await sync_to_async(create_api_key)(name="short", scopes=["agent"])
+    async with deaf_agent(web, key):
+        await revoke("short")
+
+        await aeventually(lambda: Instance.objects.filter(connected=False).aexists())
+        # Nothing is kept for it either.
+        await aeventually(
+            lambda: (
+                not any(
+                    isinstance(one, sockets.SocketProtocol)
+                    for one in web.server.server_state.connections
+                )
+            )
+        )
+
+
+async def test_a_hello_cut_short_leaves_no_instance_connected(web: Web) -> None:
+    """The agent goes while its hello is being committed."""
+    async with web.socket("/agent/v1") as socket:
+        hello = {"type": "hello", "service": "orders", "instance": "one", "boot": "b1"}
+        await socket.send(json.dumps(hello))
+        socket.transport.abort()
+
+    await aeventually(lambda: Instance.objects.filter(connected=False).aexists())
 
 
 @pytest.mark.parametrize(

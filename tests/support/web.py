@@ -16,6 +16,7 @@ from asgiref.sync import sync_to_async
 from websockets.asyncio.client import ClientConnection, connect
 
 from dashboard.asgi import Entrance
+from dashboard.sockets import SocketProtocol
 from tests.support.make import make_key
 
 
@@ -27,6 +28,7 @@ class Web:
     key: str
     http: httpx2.AsyncClient
     entrance: Entrance
+    server: uvicorn.Server
 
     async def post_events(self, *events: dict[str, Any], key: str | None = None) -> httpx2.Response:
         return await self.http.post("/api/v1/events", json=list(events), headers=self.bearer(key))
@@ -50,12 +52,14 @@ class Web:
     def bearer(self, key: str | None = None) -> dict[str, str]:
         return {"Authorization": f"Bearer {key or self.key}"}
 
-    def socket(self, path: str, **headers: str) -> connect:
+    def socket(self, path: str, over: socket.socket | None = None, **headers: str) -> connect:
+        """A WebSocket with the key, or with these headers instead; `over` a connected socket."""
         return connect(
             f"ws://{self.host}{path}",
             additional_headers=headers or self.bearer(),
             proxy=None,
             max_size=None,
+            sock=over,
         )
 
     @contextlib.asynccontextmanager
@@ -136,7 +140,12 @@ async def serve() -> AsyncIterator[Web]:
     host = f"127.0.0.1:{listener.getsockname()[1]}"
     entrance = Entrance()
     config = uvicorn.Config(
-        entrance, log_config=None, lifespan="on", timeout_graceful_shutdown=2, ws_max_size=2**20
+        entrance,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=2,
+        ws=SocketProtocol,
+        ws_max_size=2**20,
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -148,7 +157,7 @@ async def serve() -> AsyncIterator[Web]:
     )
     async with httpx2.AsyncClient(base_url=f"http://{host}", trust_env=False) as http:
         try:
-            yield Web(host, key, http, entrance)
+            yield Web(host, key, http, entrance, server)
         finally:
             server.should_exit = True
             await serving

@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from uvicorn.supervisors import Multiprocess
 
+from dashboard.sockets import SocketProtocol
+
 STARTUP_FAILURE = 3
 
 
@@ -59,6 +61,7 @@ def configuration(*, host: str, port: int, workers: int) -> uvicorn.Config:
         backlog=2048,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies or None,
+        ws=SocketProtocol,
         # A frame has a request's limit.
         ws_max_size=1024 * 1024,
         ws_max_queue=8,
