@@ -20,7 +20,7 @@ from alerts.models import (
 )
 from breakers.access import Actor, breakers_for, require, row_id
 from breakers.errors import Forbidden, NotFound
-from breakers.models import Scope
+from breakers.models import Breaker, Scope
 
 
 class IncidentOut(msgspec.Struct, frozen=True):
@@ -95,11 +95,11 @@ class IncidentDetail(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """An incident and whose it is."""
+    """An incident and whose it is: the service of each of its breakers."""
 
     incident: IncidentOut
     environment: str
-    services: list[str]
+    services: dict[str, str]
 
 
 def incidents_for(actor: Actor) -> QuerySet[Incident]:
@@ -180,9 +180,12 @@ def _out(row: Incident, breakers: Iterable[str]) -> IncidentOut:
 def incidents_as_seen(ids: Collection[int]) -> list[Seen]:
     """By id, with no limits: for telling sockets, each of which has its own."""
     rows = list(Incident.objects.filter(pk__in=ids).order_by("id"))
+    seen = incidents_out(rows)
+    members = Breaker.objects.filter(pk__in={int(id) for one in seen for id in one.breakers})
+    services = {str(id): name for id, name in members.values_list("pk", "service__name")}
     return [
-        Seen(out, row.environment, row.services)
-        for row, out in zip(rows, incidents_out(rows), strict=True)
+        Seen(out, row.environment, {id: services[id] for id in out.breakers if id in services})
+        for row, out in zip(rows, seen, strict=True)
     ]
 
 

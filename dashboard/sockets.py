@@ -8,7 +8,7 @@ LINGERS_S = 12.0
 """For what is still to be read, and the two seconds beyond the ten that uvicorn waits for a close to be answered."""
 
 
-class SocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # uvicorn is left untyped here
+class SocketProtocol(WebSocketsSansIOProtocol):
     """A transport closes only once its buffer is empty: a peer that never reads would keep it for ever."""
 
     async def run_asgi(self) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import time
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import structlog
@@ -136,7 +137,8 @@ class _Conversation:
         reading = asyncio.create_task(self._read(), name="agent reader")
         writing = asyncio.create_task(self._write(), name="agent writer")
         try:
-            await asyncio.wait({reading, writing, ended}, return_when=asyncio.FIRST_COMPLETED)
+            any_end: set[asyncio.Future[Any]] = {reading, writing, ended}
+            await asyncio.wait(any_end, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 raise ended.result()
             for task in (reading, writing):

@@ -274,7 +274,9 @@ class Hub:
         return found[0][0], [(id, change) for _, id, change in found if id is not None]
 
     def _incident(self, message: Mapping[str, Any]) -> None:
-        frame = frames.incident(message["incident"])
+        """To each reader the breakers within its limits, and nothing where none is; encoded once for all of
+        equal limits."""
+        told: dict[frozenset[str] | None, str | None] = {}
         for view in self._views.values():
             limits = view.chosen.limits
             if (
@@ -282,7 +284,17 @@ class Hub:
                 and message["environment"] not in limits.environments
             ):
                 continue
-            if limits.services is not None and limits.services.isdisjoint(message["services"]):
-                continue
-            for reader in view.readers:
-                reader.owe(frame)
+            if limits.services not in told:
+                told[limits.services] = _incident_frame(message, limits.services)
+            frame = told[limits.services]
+            if frame is not None:
+                for reader in view.readers:
+                    reader.owe(frame)
+
+
+def _incident_frame(message: Mapping[str, Any], services: frozenset[str] | None) -> str | None:
+    incident = message["incident"]
+    if services is None:
+        return frames.incident(incident)
+    within = [one for one in incident["breakers"] if message["services"].get(one) in services]
+    return frames.incident({**incident, "breakers": within}) if within else None

@@ -50,7 +50,8 @@ def announce_desired(service_ids: Sequence[int]) -> None:
 
 
 def announce_incident(
-    payload: Mapping[str, Any], environment: str, services: Sequence[str]
+    payload: Mapping[str, Any], environment: str, services: Mapping[str, str]
 ) -> None:
-    """An incident began, changed or ended; for those who may see one of its services there."""
-    _announce("incident", incident=dict(payload), environment=environment, services=list(services))
+    """An incident began, changed or ended. `services` names that of each of its breakers, by whose limits
+    readers are told."""
+    _announce("incident", incident=dict(payload), environment=environment, services=dict(services))

@@ -9,7 +9,8 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.support.make import make_key
+from alerts.evaluate import evaluate_pending
+from tests.support.make import make_key, make_rule
 from tests.support.web import Watcher, Web
 
 
@@ -99,6 +100,40 @@ async def test_a_limited_key_sees_its_limits_alone(web: Web) -> None:
         await watcher.take()
 
     assert [item["environment"] for item in watcher.board.values()] == ["dev"]
+
+
+async def test_of_an_incident_a_limited_key_is_told_its_own_breakers_alone(web: Web) -> None:
+    _, key = await sync_to_async(make_key)(name="feed", scopes=["read"], services=["feed"])
+    for service in ("orders", "feed"):
+        await web.post_events(event("closed", service=service, target="catalog"))
+    ids = {
+        item["service"]: item["id"]
+        for item in (await web.get("breakers", target="catalog"))["items"]
+    }
+    await sync_to_async(make_rule)()
+    async with (
+        web.socket("/live/v1") as whole,
+        web.socket("/live/v1", Authorization=f"Bearer {key}") as limited,
+    ):
+        all_of_it, own = Watcher(whole), Watcher(limited)
+        for watcher in (all_of_it, own):
+            await watcher.subscribe()
+            await watcher.take()
+        for services in (["orders"], ["orders", "feed"]):
+            for service in services:
+                await web.post_events(event("open", service=service, target="catalog"))
+            await sync_to_async(evaluate_pending)()
+
+        await all_of_it.until(lambda _: len(all_of_it.incidents) == 2)
+        await own.until(lambda _: own.incidents)
+
+    assert [set(one["breakers"]) for one in all_of_it.incidents] == [
+        {ids["orders"]},
+        {ids["orders"], ids["feed"]},
+    ]
+    # Of the first, which was of “orders” alone, it was told nothing.
+    assert [one["breakers"] for one in own.incidents] == [[ids["feed"]]]
+    assert "orders" not in own.incidents[0]["summary"]
 
 
 async def test_a_slow_socket_gets_a_fresh_snapshot(web: Web) -> None:
