@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -20,6 +21,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 encode = msgspec.json.Encoder().encode
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
+BODY_MAX = 1024 * 1024
+CHUNK_WITHIN_S, BODY_WITHIN_S = 10, 30
+_DISCARDED_MAX, _DISCARD_WITHIN_S = 64 * BODY_MAX, 3
 
 
 class TooLarge(CallError):
@@ -50,26 +54,53 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-async def read_body(receive: Receive, *, limit: int, chunk_s: float, total_s: float) -> bytes:
+async def read_body(scope: Scope, receive: Receive, *, limit: int = BODY_MAX) -> bytes:
     """The whole body, bounded in size and in time. Raises TooLarge, Stalled, Disconnected."""
+    length = header(scope, b"content-length") or ""
+    if length.isascii() and length.isdigit() and int(length) > limit:
+        if header(scope, b"expect") is None:  # else nothing is sent before we ask for it
+            await _discard(receive)
+        raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(total_s):
+        async with asyncio.timeout(BODY_WITHIN_S):
             while True:
-                async with asyncio.timeout(chunk_s):
+                async with asyncio.timeout(CHUNK_WITHIN_S):
                     message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Disconnected
                 chunk = message.get("body", b"")
                 size += len(chunk)
+                more = message.get("more_body", False)
                 if size > limit:
-                    raise TooLarge(f"At most {limit} bytes a request.")
+                    break
                 chunks.append(chunk)
-                if not message.get("more_body", False):
+                if not more:
                     return b"".join(chunks)
     except TimeoutError as problem:
         raise Stalled from problem
+    chunks.clear()
+    if more:
+        await _discard(receive)
+    raise _too_large(limit)
+
+
+async def _discard(receive: Receive) -> None:
+    """Takes in what a caller is still sending, and keeps none of it: to close on unread bytes resets the
+    connection, and the caller would not read why. Bounded, for it is a courtesy."""
+    left = _DISCARDED_MAX
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_WITHIN_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"At most {limit} bytes a request.")
 
 
 async def answer(

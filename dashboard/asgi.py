@@ -18,12 +18,14 @@ from channels.auth import AuthMiddlewareStack
 import dashboard.celery  # noqa: F401 - the current app, by which work is woken
 from breakers.asgi import Receive, Scope, Send
 from breakers.runtime import Runtime
+from dashboard.bodies import bounded
 from dashboard.health import healthz, readyz
 from dashboard.live.consumer import LiveConsumer
 from dashboard.metrics import metrics
 from dashboard.pages.files import PREFIX, static_files
 
 _log = structlog.get_logger(__name__)
+_django = bounded(django)  # type: ignore[arg-type]  # Django's send is narrower
 _BARE = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
 
 
@@ -58,7 +60,7 @@ class Entrance:
         elif path == "/api/v1/events":
             await self.runtime.ingest_app(scope, receive, send)
         else:
-            await django(dict(scope), receive, send)  # type: ignore[arg-type]  # a narrower send
+            await _django(dict(scope), receive, send)
 
     async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
         consumer = LiveConsumer.as_asgi(runtime=self.runtime)

@@ -8,7 +8,7 @@ import msgspec
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from breakers.ingest.app import BODY_MAX
+from breakers.asgi import BODY_MAX
 from breakers.ingest.endpoint import EVENTS_MAX
 from breakers.ingest.formats import formats
 from breakers.wire import EventIn

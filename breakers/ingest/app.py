@@ -20,8 +20,6 @@ from breakers.ingest.formats import NotUnderstood as FormatError
 from breakers.ingest.formats import formats
 from breakers.ingest.sort import Sorted, sort
 
-BODY_MAX = 1024 * 1024
-
 
 class AllRefused(CallError):
     status, title = 422, "No event was accepted"
@@ -36,7 +34,7 @@ class IngestApp(IngestEndpoint):
         split = formats().get(media_type(scope))
         if split is None:
             raise asgi.UnsupportedType(f"Send one of {', '.join(sorted(formats()))}.")
-        body = await read_body(scope, receive, limit=BODY_MAX)
+        body = await read_body(scope, receive, limit=asgi.BODY_MAX)
         try:
             items = split(body, lambda name: asgi.header(scope, name))
         except FormatError as problem:

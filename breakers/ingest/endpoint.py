@@ -21,7 +21,7 @@ from breakers.models import Scope
 
 _log = structlog.get_logger(__name__)
 EVENTS_MAX = 1000
-_CHUNK_S, _BODY_S, _COMMIT_S = 10, 30, 20
+_COMMIT_S = 20
 
 
 class NotUnderstood(CallError):
@@ -84,13 +84,10 @@ def media_type(scope: asgi.Scope) -> str:
 
 async def read_body(scope: asgi.Scope, receive: asgi.Receive, *, limit: int) -> bytes:
     """The body of at most `limit` bytes, also once it is expanded. Raises CallError."""
-    length = asgi.header(scope, b"content-length")
-    if length is not None and length.isdigit() and int(length) > limit:
-        raise asgi.TooLarge(f"At most {limit} bytes a request.")
     encoding = (asgi.header(scope, b"content-encoding") or "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise asgi.UnsupportedType("Send the body as it is, or with gzip.")
-    body = await asgi.read_body(receive, limit=limit, chunk_s=_CHUNK_S, total_s=_BODY_S)
+    body = await asgi.read_body(scope, receive, limit=limit)
     if encoding == "identity":
         return body
     try:
