@@ -37,6 +37,13 @@ class Actor:
     def limited(self) -> bool:
         return self.environments is not None or self.services is not None
 
+    @property
+    def default_environment(self) -> str:
+        """Of what names none."""
+        if self.environments is not None and len(self.environments) == 1:
+            return next(iter(self.environments))
+        return "default"
+
     def may_touch(self, *, environment: str, service: str) -> bool:
         """Whether a breaker of this service lies within the actor's limits."""
         return (self.environments is None or environment in self.environments) and (

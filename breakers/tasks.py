@@ -8,7 +8,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from breakers.history.upkeep import forget_event_times, make_partitions_ahead
+from breakers.history.upkeep import forget_event_times, forget_exports, make_partitions_ahead
 
 _log = structlog.get_logger(__name__)
 
@@ -19,4 +19,5 @@ def maintain() -> None:
     now = timezone.now()
     made = make_partitions_ahead(now)
     forgotten = forget_event_times(older_than=now - timedelta(days=8))
+    forget_exports(older_than=now - timedelta(days=8))
     _log.info("history maintained", partitions_made=made, times_forgotten=forgotten)

@@ -59,6 +59,10 @@ class Entrance:
             await _BARE[path](scope, receive, send)
         elif path == "/api/v1/events":
             await self.runtime.ingest_app(scope, receive, send)
+        elif path == "/v1/logs":
+            await self.runtime.otlp_logs_app(scope, receive, send)
+        elif path == "/v1/metrics":
+            await self.runtime.otlp_metrics_app(scope, receive, send)
         else:
             await _django(dict(scope), receive, send)
 

@@ -1,4 +1,4 @@
-"""The published description of the API: what Ninja knows, and the bare endpoint that it does not."""
+"""The published description of the API: what Ninja knows, and the bare endpoints that it does not."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from ninja.openapi.schema import OpenAPISchema
 from breakers.asgi import BODY_MAX
 from breakers.ingest.endpoint import EVENTS_MAX
 from breakers.ingest.formats import formats
+from breakers.ingest.otlp.app import BODY_MAX as OTLP_BODY_MAX
+from breakers.ingest.otlp.messages import JSON, PROTOBUF
 from breakers.wire import EventIn
 
 _PROBLEM = {
@@ -67,6 +69,11 @@ _REFUSED = {
     503: "Nothing was stored; see Retry-After",
 }
 
+_REFUSED_EXPORT = {status: text for status, text in _REFUSED.items() if status != 422} | {
+    413: f"More than {EVENTS_MAX} events of breakers or {OTLP_BODY_MAX} bytes",
+}
+_NUMBERS_TOLD = {"logs": "rejectedLogRecords", "metrics": "rejectedDataPoints"}
+
 
 class PanelboardAPI(NinjaAPI):
     """Ninja's API whose document also has what is served beside it."""
@@ -83,11 +90,16 @@ class PanelboardAPI(NinjaAPI):
             "key": {"type": "http", "scheme": "bearer"},
             "session": {"type": "apiKey", "in": "cookie", "name": "sessionid"},
         }
-        schema["paths"] = {"/api/v1/events": {"post": _post_events(event)}} | schema["paths"]
+        bare = {
+            "/api/v1/events": {"post": _post_events(event)},
+            "/v1/logs": {"post": _post_otlp("logs")},
+            "/v1/metrics": {"post": _post_otlp("metrics")},
+        }
+        schema["paths"] = bare | schema["paths"]
         for path, operations in schema["paths"].items():
             for operation in operations.values():
                 operation["security"] = [{"key": []}]
-                if path != "/api/v1/events":
+                if path not in bare:
                     operation["security"].append({"session": []})
                     operation["responses"].setdefault("default", _problem("What went wrong"))
         return schema
@@ -114,6 +126,45 @@ def _post_events(event: dict[str, Any]) -> dict[str, Any]:
             }
         }
         | {str(status): _problem(text) for status, text in _REFUSED.items()},
+    }
+
+
+def _post_otlp(signal: str) -> dict[str, Any]:
+    partial = {
+        "type": "object",
+        "properties": {
+            "partialSuccess": {
+                "type": "object",
+                "properties": {
+                    _NUMBERS_TOLD[signal]: {"type": "string", "description": "an integer"},
+                    "errorMessage": {"type": "string"},
+                },
+            }
+        },
+    }
+    return {
+        "operationId": f"post_otlp_{signal}",
+        "tags": ["events"],
+        "summary": f"OTLP {signal} in",
+        "description": "An export by OpenTelemetry; what is not about circuit breakers is ignored. "
+        "Answered after the commit, in the request's encoding.",
+        "requestBody": {
+            "required": True,
+            "content": {
+                PROTOBUF: {"schema": {"type": "string", "format": "binary"}},
+                JSON: {"schema": {"type": "object"}},
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "Committed, but for what the partial success names",
+                "content": {
+                    PROTOBUF: {"schema": {"type": "string", "format": "binary"}},
+                    JSON: {"schema": partial},
+                },
+            }
+        }
+        | {str(status): _problem(text) for status, text in _REFUSED_EXPORT.items()},
     }
 
 

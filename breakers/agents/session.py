@@ -80,9 +80,7 @@ class Session:
         return frame
 
     def _greet(self, hello: Hello) -> Hello:
-        environments = self.actor.environments
-        default = next(iter(environments)) if environments and len(environments) == 1 else "default"
-        environment = hello.environment or default
+        environment = hello.environment or self.actor.default_environment
         for text in (
             environment,
             hello.service,

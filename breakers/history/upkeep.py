@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
+from breakers.models import OtlpMemory
+
 WEEKS_AHEAD = 3
 DAYS_AHEAD = 3
 
@@ -28,3 +30,8 @@ def forget_event_times(*, older_than: datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM event_time WHERE occurred_at < %s", [older_than])
         return int(cursor.rowcount)
+
+
+def forget_exports(*, older_than: datetime) -> int:
+    """Drops what was remembered of OTLP sources that are silent since."""
+    return OtlpMemory.objects.filter(seen_at__lt=older_than).delete()[0]

@@ -29,8 +29,7 @@ def sort(items: Sequence[Item], actor: Actor, *, now: datetime) -> Sorted:
     """Each event by itself: let in, or rejected with every reason."""
     found = Sorted()
     clock = Clock(now)
-    environments = actor.environments
-    default = next(iter(environments)) if environments and len(environments) == 1 else "default"
+    default = actor.default_environment
     for index, item in enumerate(items):
         body = list(item.errors) if item.errors else _read(item.raw)
         if isinstance(body, list):

@@ -372,7 +372,7 @@ async def revoke(name: str) -> None:
 
 
 async def test_a_key_revoked_before_the_hello_ends_its_socket(web: Web) -> None:
-    _, key = await sync_to_async(create_api_key)(name="short", scopes=["agent"])
+    _, key = await sync_to_async(make_key)(name="short", scopes=["agent"])
     async with web.socket("/agent/v1", Authorization=f"Bearer {key}") as socket:
         await revoke("short")
 
@@ -410,7 +410,7 @@ async def test_a_revoked_key_ends_the_session_of_an_agent_that_reads_nothing(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sockets, "LINGERS_S", 0.1)
-    _, key = await sync_to_async(create_api_key)(name="short", scopes=["agent"])
+    _, key = await sync_to_async(make_key)(name="short", scopes=["agent"])
     async with deaf_agent(web, key):
         await revoke("short")
 

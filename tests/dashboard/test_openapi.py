@@ -6,11 +6,17 @@ from django.test import Client
 pytestmark = pytest.mark.django_db
 
 
-def test_the_document_is_open_to_all_and_has_the_bare_endpoint_too(client: Client) -> None:
+def test_the_document_is_open_to_all_and_has_the_bare_endpoints_too(client: Client) -> None:
     document = client.get("/api/v1/openapi.json").json()
 
     events = document["paths"]["/api/v1/events"]["post"]
     assert set(events["responses"]) >= {"202", "400", "401", "403", "413", "415", "422", "503"}
+    for path in ("/v1/logs", "/v1/metrics"):
+        export = document["paths"][path]["post"]
+        assert set(export["requestBody"]["content"]) == {
+            "application/x-protobuf",
+            "application/json",
+        }
     assert "EventIn" in document["components"]["schemas"]
     assert "/api/v1/breakers/{breaker_id}/override" in document["paths"]
 
