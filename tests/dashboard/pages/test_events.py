@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashboard.pages.events import EventRow, ProbesRow, fold
@@ -97,6 +97,8 @@ def test_what_a_hand_did_is_no_probe() -> None:
     assert shape(fold(told(*PROBE, cause="manual"))) == ["a half_open", "a open"]
 
 
+# A busy machine takes its time over making the lists.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 events_lists = st.lists(
     st.tuples(
         st.sampled_from("abc"),
@@ -108,6 +110,7 @@ events_lists = st.lists(
 ).map(lambda said: [event(n, *one[:3], cause=one[3]) for n, one in enumerate(said)][::-1])
 
 
+@patient
 @given(events_lists)
 def test_nothing_is_lost_and_the_order_is_kept(events: list[EventRow]) -> None:
     unfolded = [
@@ -119,6 +122,7 @@ def test_nothing_is_lost_and_the_order_is_kept(events: list[EventRow]) -> None:
     assert unfolded == events
 
 
+@patient
 @given(events_lists)
 def test_only_probes_are_folded_and_as_far_as_they_go(events: list[EventRow]) -> None:
     rows = fold(events)
@@ -131,6 +135,7 @@ def test_only_probes_are_folded_and_as_far_as_they_go(events: list[EventRow]) ->
             assert not isinstance(below, ProbesRow)
 
 
+@patient
 @given(events_lists)
 def test_a_trip_is_never_folded(events: list[EventRow]) -> None:
     folded = [one for row in fold(events) if isinstance(row, ProbesRow) for one in row.events]
