@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { readPast, type Page, type Read } from "../src/model/past";
+import { readOn, readPast, type Page, type Read } from "../src/model/past";
 import { ribbon, tripWords, type Change, type Past } from "../src/model/ribbon";
 import type { State } from "../src/model/summary";
 
@@ -71,4 +71,27 @@ test("without an outage as many pages are read as it takes", async () => {
 
 test("history that cannot be had is no history", async () => {
   assert.equal(await readPast(() => Promise.resolve(null), new Date(T0), null), null);
+});
+
+test("what is new is read on by itself, and all of it once a minute", async () => {
+  const asked: string[] = [];
+  const [older, newer] = [outage(600, 640), [change(1_800, "open", "half_open"), change(1_801, "half_open", "open")]];
+  const first = await readOn(api(older, asked), new Date(at(0)), iso(600), null);
+  const whole = asked.splice(0).length;
+
+  const second = await readOn(api([...older, ...newer], asked), new Date(at(10)), iso(600), first);
+  assert.equal(asked.splice(0).length, 1);
+  assert.deepEqual(second?.changes.length, older.length + newer.length);
+  assert.equal(new Set(second?.changes.map((one) => one.at)).size, older.length + newer.length);
+
+  const late = change(620.5, "open", "half_open");
+  const third = await readOn(api([...older, late, ...newer], asked), new Date(at(61)), iso(600), second);
+  assert.ok(asked.length >= whole);
+  assert.ok(third?.changes.includes(late));
+});
+
+test("more news than a page holds is read as at first", async () => {
+  const first = await readOn(api(outage(600, 610)), new Date(at(0)), iso(600), null);
+  const second = await readOn(api(outage(600, 1_790)), new Date(at(10)), iso(600), first);
+  assert.equal(drawn(second, "open", 1_786, 600), "closed 0, open 600: 1 trip");
 });

@@ -1,5 +1,5 @@
-import { readPast, type Page } from "../model/past";
-import type { Change, Past } from "../model/ribbon";
+import { readOn, type KnownPast, type Page } from "../model/past";
+import type { Change } from "../model/ribbon";
 import { isState, type Override } from "../model/summary";
 import { call, type Answer } from "./http";
 
@@ -13,9 +13,9 @@ export interface BreakerEvent {
 
 const PAGE = 1_000;
 
-/** The state changes of a breaker since a moment; null if they cannot be had. */
-export function stateChanges(id: string, since: Date, outage: string | null): Promise<Past | null> {
-  return readPast((span) => changesOf(id, span), since, outage);
+/** The state changes of a breaker since a moment, beyond those known; null if they cannot be had. */
+export function stateChanges(id: string, since: Date, outage: string | null, known: KnownPast | null): Promise<KnownPast | null> {
+  return readOn((span) => changesOf(id, span), since, outage, known);
 }
 
 async function changesOf(id: string, span: Record<string, string>): Promise<Page<Change> | null> {

@@ -1,7 +1,8 @@
 /** The state changes behind the ribbons: fetched for a bounded number of rows, a few at a time. */
 
 import { stateChanges } from "../api/breakers";
-import { ribbon, type Past, type Span } from "../model/ribbon";
+import type { KnownPast } from "../model/past";
+import { ribbon, type Span } from "../model/ribbon";
 import type { Summary } from "../model/summary";
 
 export const WINDOW_MS = 30 * 60_000;
@@ -11,10 +12,11 @@ const AT_ONCE = 3;
 /** A flapping breaker is asked about no more often than this. */
 const AGAIN_MS = 3_000;
 
-const NOTHING: Past = { changes: [], gap: null };
+const NOTHING = { changes: [], gap: null };
 
 interface Fetched {
-  past: Past;
+  /** null where it could not be had yet. */
+  past: KnownPast | null;
   fetchedAt: number;
   /** What the summary said when this was fetched: another word means news. */
   of: string;
@@ -42,7 +44,7 @@ export class History {
 
   spans(summary: Summary, end: number): Span[] | null {
     const fetched = this.#fetched.get(summary.id);
-    return fetched === undefined ? null : ribbon(fetched.past, summary, end - WINDOW_MS, end);
+    return fetched === undefined ? null : ribbon(fetched.past ?? NOTHING, summary, end - WINDOW_MS, end);
   }
 
   #pump(): void {
@@ -62,10 +64,11 @@ export class History {
 
   async #fetch(summary: Summary, now: number): Promise<void> {
     this.#running.add(summary.id);
-    const past = await this.fetchChanges(summary.id, new Date(now - WINDOW_MS), summary.not_closed_since);
+    const known = this.#fetched.get(summary.id)?.past ?? null;
+    const past = await this.fetchChanges(summary.id, new Date(now - WINDOW_MS), summary.not_closed_since, known);
     this.#running.delete(summary.id);
     // A refusal leaves the ribbon as it was; the next change asks again.
-    this.#fetched.set(summary.id, { past: past ?? this.#fetched.get(summary.id)?.past ?? NOTHING, fetchedAt: now, of: stamp(summary) });
+    this.#fetched.set(summary.id, { past: past ?? known, fetchedAt: now, of: stamp(summary) });
     this.onChange();
     this.#pump();
   }

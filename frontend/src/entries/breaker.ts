@@ -9,7 +9,8 @@ import "../elements/pb-release";
 import "../elements/pb-ribbon";
 import type { PbRibbon } from "../elements/pb-ribbon";
 import { everySecond, now } from "../live/clock";
-import { ribbon, type Past } from "../model/ribbon";
+import type { KnownPast } from "../model/past";
+import { ribbon } from "../model/ribbon";
 import { isState } from "../model/summary";
 
 const REDRAW_EVERY_S = 5;
@@ -17,7 +18,8 @@ const FETCH_AGAIN_MS = 1_000;
 
 const live = document.querySelector<PbLive>("pb-live");
 const id = document.querySelector<HTMLElement>("[data-breaker]")?.dataset["breaker"] ?? "";
-let past: Past | null = null;
+let past: KnownPast | null = null;
+let running = false;
 let fetching: number | undefined;
 
 function draw(): void {
@@ -34,15 +36,22 @@ function draw(): void {
 
 async function fetchChanges(): Promise<void> {
   fetching = undefined;
+  if (running) return later(FETCH_AGAIN_MS);
+  running = true;
   const head = document.getElementById("breaker-head");
-  past = (await stateChanges(id, new Date(now() - WINDOW_MS), head?.dataset["notClosedSince"] || null)) ?? past;
+  past = (await stateChanges(id, new Date(now() - WINDOW_MS), head?.dataset["notClosedSince"] || null, past)) ?? past;
+  running = false;
   draw();
+}
+
+function later(ms: number): void {
+  fetching ??= window.setTimeout(() => void fetchChanges(), ms);
 }
 
 live?.addEventListener("pb-frame", (event) => {
   const { frame } = event as FrameEvent;
   const news = frame.type === "snapshot" || (frame.type === "changes" && frame.changed.some((summary) => summary.id === id));
-  if (news) fetching ??= window.setTimeout(() => void fetchChanges(), past === null ? 0 : FETCH_AGAIN_MS);
+  if (news) later(past === null ? 0 : FETCH_AGAIN_MS);
 });
 
 let ticks = 0;

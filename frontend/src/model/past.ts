@@ -15,6 +15,30 @@ const PAGES_MOST = 3;
 /** The instances of a service trip on the same trouble, one soon after the other. */
 const TRIPS_WITHIN_MS = 30_000;
 
+/** A breaker that probes changes every second: only what is new is read then, and all of it once a minute, for
+ * an agent that was cut off tells late. */
+const WHOLE_EVERY_MS = 60_000;
+const LATE_MS = 10_000;
+
+export interface KnownPast extends Past {
+  /** The beginning of the span, in milliseconds, when it was last read whole. */
+  since: number;
+}
+
+/** The changes since a moment, as far as they can be had with little reading; null if they cannot be had. */
+export async function readOn(read: Read, since: Date, outage: string | null, known: KnownPast | null): Promise<KnownPast | null> {
+  const start = since.getTime();
+  if (known !== null && start - known.since < WHOLE_EVERY_MS) {
+    const from = Math.max(start, ...known.changes.map((change) => change.at)) - LATE_MS;
+    const news = await read({ since: new Date(from).toISOString() });
+    if (news === null) return null;
+    const kept = known.changes.filter((change) => start <= change.at && change.at < from);
+    if (news.next === null) return { ...known, changes: [...kept, ...news.items] };
+  }
+  const past = await readPast(read, since, outage);
+  return past === null ? null : { ...past, since: start };
+}
+
 /** The changes since a moment, in no particular order; null if they cannot be had. Where an outage is more than a
  * page long, the newest of it and those around its beginning tell enough: in between it was not closed. */
 export async function readPast(read: Read, since: Date, outage: string | null): Promise<Past | null> {
