@@ -76,7 +76,7 @@ def _render(
     headline = (
         "No keys: nothing can report yet."
         if not valid
-        else f"{words.counted(len(valid), 'key')}, {unused} never used."
+        else f"{words.counted(len(valid), 'key')}, {f'{unused} never used' if unused else 'all used'}."
     )
     return render_page(
         request,

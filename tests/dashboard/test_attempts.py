@@ -4,6 +4,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx2
 import pytest
@@ -101,6 +102,20 @@ def test_a_name_tried_from_everywhere_is_slowed_and_not_locked(
     assert 1 <= attempts.count_try(name, new_address()) <= attempts.TURN_S
     # From where they signed in lately, people wait for no stranger.
     assert attempts.count_try(name, home) == 0
+
+
+def test_with_redis_away_nobody_is_kept_out(
+    client: Client, name: str, settings: Any, new_address: Callable[[], str]
+) -> None:
+    address = new_address()
+    for _ in range(attempts.PER_PAIR):
+        assert attempts.count_try(name, address) == 0
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"  # nobody listens there
+    attempts._client.cache_clear()
+    try:
+        assert sign_in(client, name, "right", address=address) == 302
+    finally:
+        attempts._client.cache_clear()
 
 
 def test_guesses_at_once_count_like_guesses_in_a_row(live_stack: Stack) -> None:
