@@ -35,7 +35,7 @@ STORED = b'{"accepted":1,"duplicates":0,"rejected":[]}'
 
 
 class Measured(msgspec.Struct):
-    """A run, and the cores that its server took."""
+    """A run, and the cores that its server took (that of ours without PostgreSQL and the worker)."""
 
     tally: Tally
     cores: float
@@ -170,7 +170,7 @@ def main() -> None:
                 rows.append(other.row("alerta-server", times, TARGET_ALERTA))
                 left_out = ""
     table(
-        ["", "requests/s", "p50 ms", "p99 ms", "server cores", "driver cores", "ours/it", "target"],
+        ["", "requests/s", "p50 ms", "p99 ms", "server cores", "driver cores", "ratio", "target"],
         rows,
     )
     if left_out:

@@ -1,12 +1,15 @@
 """The peers of the web process: bare ASGI applications on the same server with the same settings.
 
     python benchmarks/rig/bare.py json FD
+    python benchmarks/rig/bare.py live FD FRAMES
 
-`json` decodes an event and answers as if it had been stored.
+`json` decodes an event and answers as if it had been stored. `live` takes sockets; `GET /at_their_pace` and
+`GET /at_once` write the frames of the file FRAMES to all of them and answer when that is done.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sys
@@ -19,6 +22,8 @@ import uvicorn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
+
+from sockets import Frame
 
 from dashboard.management.commands.web import configuration
 
@@ -49,18 +54,52 @@ async def json(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": told})
 
 
+class Live:
+    """A loop that writes the same frames to many sockets, and nothing else."""
+
+    def __init__(self, frames: Path) -> None:
+        self._frames = msgspec.json.decode(frames.read_bytes(), type=list[Frame])
+        self._sends: list[Send] = []
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await self._socket(receive, send)
+        else:
+            await self._tell_all(at_once=scope["path"] == "/at_once")
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+    async def _socket(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        await send({"type": "websocket.send", "text": self._frames[0].text})
+        self._sends.append(send)
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        self._sends.remove(send)
+
+    async def _tell_all(self, *, at_once: bool) -> None:
+        loop = asyncio.get_running_loop()
+        shift = loop.time() - self._frames[0].at
+        for frame in self._frames:
+            if not at_once:
+                await asyncio.sleep(frame.at + shift - loop.time())
+            for send in self._sends:
+                await send({"type": "websocket.send", "text": frame.text})
+
+
 async def lifespan(receive: Receive, send: Send) -> None:
     for ended in ("startup", "shutdown"):
         await receive()
         await send({"type": f"lifespan.{ended}.complete"})
 
 
-APPLICATIONS = {"json": json}
-
-
-def main(which: str, fd: str) -> None:
+def main(which: str, fd: str, *arguments: str) -> None:
     config = configuration(host="127.0.0.1", port=0, workers=1)
-    config.app = APPLICATIONS[which]
+    config.app = json if which == "json" else Live(Path(arguments[0]))
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(fd))])
 
 

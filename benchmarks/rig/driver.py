@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -108,6 +108,49 @@ async def drive(
     await asyncio.wait_for(asyncio.gather(*(line.closed for line in waiting)), within_s + 60)
     tally.took_s = time.perf_counter() - began
     tally.own_cpu_s = time.process_time() - cpu
+    return tally
+
+
+async def pace(
+    port: int, requests: Sequence[bytes], *, begins: float, per_second: float, connections: int
+) -> Tally:
+    """Each request at its time, the first at `begins` (seconds since 1970), however slow the answers are.
+
+    Latencies count from that time: a request that had to wait for a free connection is late, not lost.
+    """
+    tally = Tally()
+    first = time.perf_counter() + begins - time.time()
+    idle: deque[Line] = deque()
+    free = asyncio.Event()
+    sent: dict[Line, float] = {}
+
+    def answered(line: Line, head: bytes, body: bytes) -> None:
+        tally.latencies.append(time.perf_counter() - sent[line])
+        if not head.startswith(b"HTTP/1.1 2"):
+            tally.odd[head.partition(b"\r\n")[0] + b" " + body] += 1
+        idle.append(line)
+        free.set()
+
+    lines = [await connect(port, answered) for _ in range(connections)]
+    idle.extend(lines)
+    cpu = time.process_time()
+    for number, request in enumerate(requests):
+        due = first + number / per_second
+        if (wait := due - time.perf_counter()) > 0:
+            await asyncio.sleep(wait)
+        while not idle:
+            free.clear()
+            await asyncio.wait_for(free.wait(), 60)
+        line = idle.popleft()
+        sent[line] = due
+        line.send(request)
+    while len(idle) < len(lines):
+        free.clear()
+        await asyncio.wait_for(free.wait(), 60)
+    tally.took_s = time.perf_counter() - first
+    tally.own_cpu_s = time.process_time() - cpu
+    for line in lines:
+        line.transport.close()
     return tally
 
 

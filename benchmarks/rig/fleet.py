@@ -22,7 +22,6 @@ _TARGETS = ("postgres-main", "payments-provider", "session-cache", "events-queue
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _NEXT = {"closed": "open", "open": "half_open", "half_open": "closed"}
 _WHY = {"open": "failure_rate", "half_open": "wait_over", "closed": "probes_succeeded"}
-_STEP = timedelta(microseconds=100)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -58,7 +57,11 @@ class Fleet:
             for _ in range(instances)
         ]
         # Long enough ago that no event is ahead of the clock, recent enough for one partition or two.
-        self._now = datetime.now(UTC) - timedelta(hours=1)
+        self.set_clock(datetime.now(UTC) - timedelta(hours=1), timedelta(microseconds=100))
+
+    def set_clock(self, first: datetime, step: timedelta) -> None:
+        """The time of the next event, and from one event to the next."""
+        self._next_at, self._step = first, step
 
     def _process(self, service: str, instance: str) -> list[_Inside]:
         boot = uuid.uuid4().hex
@@ -78,7 +81,7 @@ class Fleet:
             for inside in lane:
                 before, inside.state = inside.state, _NEXT[inside.state]
                 inside.seq += 1
-                self._now += _STEP
+                at, self._next_at = self._next_at, self._next_at + self._step
                 calls = chance.randrange(50, 500)
                 failed = calls * chance.randrange(50, 100) // 100 if before == "closed" else 0
                 yield _encode(
@@ -91,7 +94,7 @@ class Fleet:
                         "from": before,
                         "to": inside.state,
                         "id": str(uuid.uuid4()),
-                        "occurred_at": self._now,
+                        "occurred_at": at,
                         "boot": inside.boot,
                         "seq": inside.seq,
                         "cause": "automatic",

@@ -60,6 +60,10 @@ class Stack:
         _, _, place = self.owner_url.rpartition("@")
         return f"postgresql://postgres:{kept['superuser']}@{place}"
 
+    def beside(self, name: str) -> Path:
+        """A file beside the data directory, removed with it."""
+        return self.data_dir.with_name(name)
+
     def pid(self, part: str) -> int:
         """The process of postgres, redis, web, worker or beat."""
         return int(self._run["parts"][part])
