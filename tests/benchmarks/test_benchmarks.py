@@ -1,0 +1,50 @@
+"""Each benchmark runs, at a size of seconds: what is run once a month rots in between."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import ROOT, outside_environment
+
+SMALL = {
+    "ingest_batch": ("--events", "1000"),
+    "ingest_single": ("--requests", "256"),
+    "fanout": ("--sockets", "12", "--seconds", "1"),
+    "end_to_end": ("--sockets", "12", "--seconds", "1", "--per-second", "100"),
+    "history": ("--events", "4000", "--rounds", "5"),
+    "sdk_overhead": ("--rounds", "1"),
+}
+
+
+def test_none_is_left_out() -> None:
+    assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == set(SMALL)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """For temporary files. Not pytest's own, which PostgreSQL's account cannot enter."""
+    with tempfile.TemporaryDirectory(prefix="panelboard-test-benchmarks-") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_it_prints_its_ratio_and_leaves_nothing_behind(name: str, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, f"benchmarks/{name}.py", *SMALL[name]],
+        cwd=ROOT,
+        env={**outside_environment(), "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ratio" in done.stdout
+    assert list(folder.iterdir()) == []
