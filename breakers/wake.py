@@ -6,11 +6,14 @@ One wake stands for all that waits, so that ten thousand commits do not make ten
 from __future__ import annotations
 
 import threading
+import time
 
 import structlog
 from celery import current_app
 
 EVALUATE = "alerts.tasks.evaluate_due"
+# The first wake goes at once. A message costs a millisecond, and one stands for all that waits anyway.
+_REST_S = 0.05
 _log = structlog.get_logger(__name__)
 _wanted = threading.Event()
 _started = threading.Lock()
@@ -36,3 +39,4 @@ def _send_wakes() -> None:
             current_app.send_task(EVALUATE, expires=5, retry=False, ignore_result=True)
         except Exception as problem:
             _log.info("wake not sent", error=str(problem))
+        time.sleep(_REST_S)
