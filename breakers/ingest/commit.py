@@ -17,7 +17,7 @@ from breakers.ingest.ledger import Ledger
 from breakers.ingest.outrun import Outrun
 from breakers.ingest.partitions import Partitions
 from breakers.ingest.registry import Registry
-from breakers.ingest.remembered import Remembered
+from breakers.ingest.remembered import Remembered, Spoken
 from breakers.ingest.rows import Key, Pair, Row, event_line, outcomes_of, settle, snapshot_line
 from breakers.ingest.statements import Statements
 
@@ -29,12 +29,14 @@ class Memory:
     registry: Registry = field(default_factory=Registry)
     partitions: Partitions = field(default_factory=Partitions)
     states: Remembered = field(default_factory=Remembered)
+    spoken: Spoken = field(default_factory=Spoken)
 
     def forget(self) -> None:
         """Something was not as remembered: look again."""
         self.registry.forget()
         self.partitions.forget()
         self.states.forget()
+        self.spoken = Spoken()
 
 
 class GoneFromRegistry(Exception):
@@ -65,6 +67,8 @@ class Effects:
     """Rows that wait in the outbox."""
     wished: set[int] = field(default_factory=set)
     """Services in which something is wished anew."""
+    spoke: set[int] = field(default_factory=set)
+    """Instances whose word was noted."""
     found: dict[int, int] = field(default_factory=dict)
     left: dict[int, int] = field(default_factory=dict)
     """Change numbers: of all breakers as they were locked, and of the changed ones as they are now."""
@@ -95,8 +99,10 @@ async def commit_group(
     )
     ledger = Ledger(Statements(connection), memory.states)
     async with connection.transaction():
-        effects = await _commit(Statements(connection), memory.registry, ledger, jobs, care)
+        effects = await _commit(Statements(connection), memory, ledger, jobs, care)
     memory.states.note(ledger.known, effects.found, effects.left)
+    memory.spoken.note(effects.spoke)
+    memory.spoken.forget(job.instance_id for job in jobs if isinstance(job, Retire))
     return effects
 
 
@@ -120,8 +126,9 @@ async def _learn_names(connection: Connection, registry: Registry, jobs: Iterabl
 
 
 async def _commit(
-    db: Statements, registry: Registry, ledger: Ledger, jobs: Sequence[AnyJob], care: Care
+    db: Statements, memory: Memory, ledger: Ledger, jobs: Sequence[AnyJob], care: Care
 ) -> Effects:
+    registry = memory.registry
     batches = await settle(db, registry, [job for job in jobs if isinstance(job, Batch)])
     outrun = Outrun(db)
     await outrun.look(registry, jobs)
@@ -130,8 +137,11 @@ async def _commit(
     effects = Effects(wished=outrun.services, found=locked.changes)
     accepted, outcomes = await _insert(db, ledger, batches, care)
     effects.answers = dict[AnyJob, Any](outcomes.items())
-    if accepted:
-        await db.execute("touch_instances", instances=sorted({row.pair[1] for row in accepted}))
+    # Who retires an instance changes its breakers: then its states had to be read again.
+    speaking = {row.pair[1] for row in accepted}
+    effects.spoke = memory.spoken.silent(speaking) | (speaking & ledger.read_again)
+    if effects.spoke:
+        await db.execute("touch_instances", instances=sorted(effects.spoke))
     decisions = Decisions(db, ledger, registry, pairs_of=locked.pairs_of, targets=locked.targets)
     targets = _new_targets(accepted, locked)
     for job in jobs:
@@ -165,6 +175,7 @@ async def _insert(
     events = [row for row in accepted if row.event.type != "snapshot"]
     async with db.copying("copy_events", map(event_line, events)):
         ledger.judge(accepted)
+        ledger.write_up()
     if len(events) < len(accepted):
         snapshots = [row for row in accepted if row.event.type == "snapshot"]
         async with db.copying("copy_snapshots", map(snapshot_line, snapshots)):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from breakers.ingest.pgtext import NULL
+from breakers.ingest.pgtext import NULL, array, time
 from breakers.ingest.remembered import Known, Remembered
 from breakers.ingest.rows import Pair, Row, as_json
 from breakers.ingest.statements import Statements
@@ -52,6 +52,13 @@ class Sample(msgspec.Struct, gc=False):
     labels: Labels | None = None
 
 
+class Writing(NamedTuple):
+    """Parameters of the states, if there are any, and lines of the outbox."""
+
+    states: dict[str, str] | None
+    news: list[str]
+
+
 class Ledger:
     """`held` is the state of each pair as far as the transaction has got; None: nothing known yet."""
 
@@ -62,6 +69,8 @@ class Ledger:
         self.boots: dict[tuple[int, str], datetime] = {}
         self.changed: set[int] = set()
         """Breakers whose summary may differ now."""
+        self.read_again: set[int] = set()
+        """Instances that were not as remembered."""
         self._whole: Set[int] = set()
         self._reranked: set[int] = set()
         self._metrics_at: dict[Pair, datetime | None] = {}
@@ -69,6 +78,7 @@ class Ledger:
         self._samples: dict[Pair, Sample] = {}
         self._late: set[Pair] = set()
         self._judged: list[Judged] = []
+        self._written_up: Writing | None = None
 
     async def load(
         self,
@@ -85,6 +95,7 @@ class Ledger:
         missing = pairs - known.keys()
         if missing:
             known |= await self._load_states(missing)
+            self.read_again = {instance for _, instance in missing}
         self.held = {pair: known[pair].held for pair in pairs}
         self._metrics_at = {pair: known[pair].metrics_at for pair in pairs}
         self.boots = {
@@ -173,6 +184,7 @@ class Ledger:
 
     def judge(self, rows: Iterable[Row]) -> None:
         """What each state change makes of the state; needs no database. `rederive` comes afterwards."""
+        self._written_up = None
         for row in rows:
             event, pair = row.event, row.pair
             if event.metrics is not None or event.library is not None or event.labels is not None:
@@ -208,12 +220,14 @@ class Ledger:
         for at, (row, late, *_) in enumerate(self._judged):
             if row.pair == pair and late and row.event.event_id == after.last.event_id:
                 self._judged[at] = Judged(row, False, before, after)
+                self._written_up = None
 
     async def _derive(self, pair: Pair) -> Held | None:
         found = await self._db.named("history_of", breaker=pair[0], instance=pair[1])
         return derive(_change(row.to_state, row.occurred_at, row) for row in found)
 
     def _move(self, pair: Pair, after: Held) -> None:
+        self._written_up = None
         self.held[pair] = after
         self._moved.add(pair)
         self.changed.add(pair[0])
@@ -251,40 +265,51 @@ class Ledger:
 
     def look_again(self, row: Row) -> None:
         """Has a row judged that changed no state, so that what is left is looked at."""
+        self._written_up = None
         held = self.held[row.pair]
         self._judged.append(Judged(row, False, held, held, again=True))
 
+    def write_up(self) -> None:
+        """Puts what is to be stored into the forms in which it goes to PostgreSQL; `store` does it itself
+        where more has happened since."""
+        pairs = sorted(self._moved | self._samples.keys())
+        held = [self.held[pair] for pair in pairs]
+        last = [item and item.last for item in held]
+        samples = [self._samples.get(pair) or _NOTHING for pair in pairs]
+        columns: dict[str, list[Any]] = {
+            "breaker_id": [breaker for breaker, _ in pairs],
+            "instance_id": [instance for _, instance in pairs],
+            "state": [item.to if item else State.UNKNOWN for item in last],
+            "natural_state": [item and item.natural_state for item in last],
+            "since": [item and item.since for item in held],
+            "not_closed_since": [item and item.not_closed_since for item in held],
+            "cause": [item and item.cause for item in last],
+            "reason": [item and item.reason for item in last],
+            "detail": [item and item.detail for item in last],
+            "boot": [item and item.boot for item in last],
+            "seq": [item and item.seq for item in last],
+            "at": [item and item.occurred_at for item in last],
+            "origin": [item and item.origin for item in last],
+            "event_id": [item and item.event_id for item in last],
+            "metrics": [as_json(item.metrics) for item in samples],
+            "metrics_at": [item.metrics_at for item in samples],
+            "library": [item.library for item in samples],
+            "labels": [as_json(item.labels) for item in samples],
+        }
+        states = {name: array(values) for name, values in columns.items()} if pairs else None
+        news = [_outbox_line(item) for item in self._judged if item.is_news]
+        self._written_up = Writing(states, news)
+
     async def store(self) -> int:
         """Writes states, samples and what is to be judged; the number of rows in the outbox."""
-        pairs = sorted(self._moved | self._samples.keys())
-        if pairs:
-            held = [self.held[pair] for pair in pairs]
-            last = [item and item.last for item in held]
-            samples = [self._samples.get(pair) or _NOTHING for pair in pairs]
-            await self._db.execute(
-                "store_states",
-                breaker_id=[breaker for breaker, _ in pairs],
-                instance_id=[instance for _, instance in pairs],
-                state=[item.to if item else State.UNKNOWN for item in last],
-                natural_state=[item and item.natural_state for item in last],
-                since=[item and item.since for item in held],
-                not_closed_since=[item and item.not_closed_since for item in held],
-                cause=[item and item.cause for item in last],
-                reason=[item and item.reason for item in last],
-                detail=[item and item.detail for item in last],
-                boot=[item and item.boot for item in last],
-                seq=[item and item.seq for item in last],
-                at=[item and item.occurred_at for item in last],
-                origin=[item and item.origin for item in last],
-                event_id=[item and item.event_id for item in last],
-                metrics=[as_json(item.metrics) for item in samples],
-                metrics_at=[item.metrics_at for item in samples],
-                library=[item.library for item in samples],
-                labels=[as_json(item.labels) for item in samples],
-            )
-        news = [item for item in self._judged if item.is_news]
+        if self._written_up is None:
+            self.write_up()
+        assert self._written_up is not None
+        states, news = self._written_up
+        if states:
+            await self._db.execute("store_states", **states)
         if news:
-            async with self._db.copying("copy_outbox", map(_outbox_line, news)):
+            async with self._db.copying("copy_outbox", news):
                 pass
         return len(news)
 
@@ -296,10 +321,10 @@ def _outbox_line(judged: Judged) -> str:
     row, late, before, after, _ = judged
     event = row.event
     return (
-        f"{row.pair[0]}\t{row.pair[1]}\t{row.occurred_at}\t{event.to}\t{late}\t"
+        f"{row.pair[0]}\t{row.pair[1]}\t{time(row.occurred_at)}\t{event.to}\t{late}\t"
         f"{before.last.to if before else State.UNKNOWN}\t{(before and before.last.natural_state) or NULL}\t"
         f"{after.last.to if after else State.UNKNOWN}\t{(after and after.last.natural_state) or NULL}\t"
-        f"{after.since if after else NULL}\n"
+        f"{time(after.since) if after else NULL}\n"
     )
 
 

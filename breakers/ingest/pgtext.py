@@ -10,13 +10,34 @@ NULL = r"\N"
 """What COPY reads as null."""
 
 
+_times: dict[datetime, str] = {}
+# Of a few groups: the same time stands in an event, its state and its outbox row.
+_TIMES_MAX = 20_000
+
+
+def time(at: datetime) -> str:
+    """A time as text; written once, for that takes longer than all else about it."""
+    text = _times.get(at)
+    if text is None:
+        if len(_times) >= _TIMES_MAX:
+            _times.clear()
+        text = _times[at] = str(at)
+    return text
+
+
 def array(values: Sequence[object]) -> str:
     """An array literal of whole numbers, truth values, times with zone, or texts; None is null."""
     sample = next((value for value in values if value is not None), None)
     if isinstance(sample, str):
         return "{" + ",".join([_quoted(value) for value in values]) + "}"
     if isinstance(sample, datetime):
-        return "{" + ",".join(["NULL" if value is None else f'"{value}"' for value in values]) + "}"
+        return (
+            "{"
+            + ",".join(
+                [f'"{time(value)}"' if isinstance(value, datetime) else "NULL" for value in values]
+            )
+            + "}"
+        )
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 

@@ -6,6 +6,7 @@ the lock finds is the remembered one, nobody else has moved the breaker, and wha
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from breakers.states import Held
 
 # About 1 kB a breaker instance; past this the memory begins afresh.
 _PAIRS_MAX = 100_000
+# Below the five that `touch_instances` leaves a row alone for.
+_SPOKEN_S = 4.0
 
 
 class Known(NamedTuple):
@@ -59,3 +62,25 @@ class Remembered:
             self._pairs += instance not in instances
             instances[instance] = what
             self._breakers[breaker] = after.get(breaker, before[breaker]), instances
+
+
+class Spoken:
+    """Which instances were noted as heard within the last seconds, and need not be again."""
+
+    def __init__(self) -> None:
+        self._at: dict[int, float] = {}
+
+    def silent(self, instances: Iterable[int]) -> set[int]:
+        """Those to be noted."""
+        since = time.monotonic() - _SPOKEN_S
+        return {instance for instance in instances if self._at.get(instance, 0.0) < since}
+
+    def note(self, instances: Iterable[int]) -> None:
+        """They were noted in a commit that holds."""
+        if len(self._at) > _PAIRS_MAX:
+            self._at.clear()
+        self._at.update(dict.fromkeys(instances, time.monotonic()))
+
+    def forget(self, instances: Iterable[int]) -> None:
+        for instance in instances:
+            self._at.pop(instance, None)

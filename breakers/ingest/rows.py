@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from breakers.ingest.jobs import Batch, Outcome, Stored
-from breakers.ingest.pgtext import NULL, field
+from breakers.ingest.pgtext import NULL, field, time
 from breakers.ingest.registry import Registry
 from breakers.ingest.statements import Statements
 from breakers.wire import Happened, Labels, Metrics
@@ -103,7 +103,7 @@ def event_line(row: Row) -> str:
     """A state change or note as a line of COPY, in the order of `copy_events`."""
     event = row.event
     return (
-        f"{row.service_id}\t{field(event.event_id)}\t{row.occurred_at}\t{row.pair[0]}\t{row.pair[1]}\t{event.type}\t"
+        f"{row.service_id}\t{field(event.event_id)}\t{time(row.occurred_at)}\t{row.pair[0]}\t{row.pair[1]}\t{event.type}\t"
         f"{event.from_ or NULL}\t{event.to or NULL}\t{event.natural_state or NULL}\t{field(event.boot)}\t"
         f"{NULL if event.seq is None else event.seq}\t{event.cause}\t{field(event.reason)}\t{field(event.detail)}\t"
         f"{field(as_json(event.labels))}\t{field(as_json(event.metrics))}\t{field(event.library)}\t{event.origin}\n"
@@ -114,7 +114,7 @@ def snapshot_line(row: Row) -> str:
     """A snapshot as a line of COPY, in the order of `copy_snapshots`."""
     event = row.event
     return (
-        f"{row.service_id}\t{field(event.event_id)}\t{row.occurred_at}\t{row.pair[0]}\t{row.pair[1]}\t"
+        f"{row.service_id}\t{field(event.event_id)}\t{time(row.occurred_at)}\t{row.pair[0]}\t{row.pair[1]}\t"
         f"{event.natural_state or NULL}\t{field(event.boot)}\t{NULL if event.seq is None else event.seq}\t"
         f"{field(event.detail)}\t{field(as_json(event.labels))}\t{field(as_json(event.metrics))}\n"
     )
