@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
+import msgspec
 from django.db import connection
 
 from alerts.judging import Replay, Step
@@ -36,16 +37,18 @@ SELECT b.id, e.name, s.name, b.name, b.target
 FROM breaker b JOIN service s ON s.id = b.service_id JOIN environment e ON e.id = s.environment_id
 WHERE b.id = ANY(%s) ORDER BY b.id
 """
+# Times as seconds since 1970, for making datetimes of them is a quarter of the work of reading.
 # The retired say nothing any more, except where their last word is among the rows.
 _SEEN = """
-SELECT bi.breaker_id, 0 AS outbox_id, bi.instance_id, bi.state, bi.natural_state, bi.since, NULL::timestamptz,
+SELECT bi.breaker_id, 0 AS outbox_id, bi.instance_id, bi.state, bi.natural_state,
+       extract(epoch FROM bi.since)::float, NULL::float,
        false, NULL, NULL, i.name, i.labels || bi.labels, i.lost_at IS NULL AND i.retired_at IS NULL
 FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
 WHERE bi.breaker_id = ANY(%(ids)s) AND (i.retired_at IS NULL OR EXISTS (
     SELECT FROM outbox o WHERE o.breaker_id = bi.breaker_id AND o.instance_id = bi.instance_id))
 UNION ALL
-SELECT breaker_id, id, instance_id, state, natural_state, since, committed_at, late, before_state, before_natural,
-       NULL, NULL, NULL
+SELECT breaker_id, id, instance_id, state, natural_state, extract(epoch FROM since)::float,
+       extract(epoch FROM committed_at)::float, late, before_state, before_natural, NULL, NULL, NULL
 FROM outbox WHERE breaker_id = ANY(%(ids)s)
 ORDER BY 1, 2, 3
 """
@@ -69,8 +72,8 @@ class _Seen(NamedTuple):
     instance_id: int
     state: str
     natural_state: str | None
-    since: datetime | None
-    committed_at: datetime
+    since: float | None
+    committed_at: float
     late: bool
     before_state: str
     before_natural: str | None
@@ -149,7 +152,7 @@ def drop_orphans() -> None:
 def _replay(breaker: BreakerView, found: Sequence[_Seen], now: datetime) -> Replay:
     present = {seen.instance_id: _instance(breaker, seen) for seen in found if not seen.outbox_id}
     before, steps = dict(present), []
-    at = datetime.min.replace(tzinfo=now.tzinfo)
+    latest, at = 0.0, now
     for row in found:
         instance = present.get(row.instance_id)
         if not row.outbox_id or row.late or instance is None:
@@ -157,14 +160,16 @@ def _replay(breaker: BreakerView, found: Sequence[_Seen], now: datetime) -> Repl
         if before[row.instance_id] is instance:
             before[row.instance_id] = _as(instance, row.before_state, row.before_natural, None)
         # A transaction's time is that of its beginning: a later one may carry an earlier time.
-        at = min(max(at, row.committed_at), now)
-        after = _as(instance, row.state, row.natural_state, row.since)
+        if row.committed_at > latest:
+            latest = row.committed_at
+            at = min(datetime.fromtimestamp(latest, UTC), now)
+        after = _as(instance, row.state, row.natural_state, _at(row.since))
         steps.append(Step(row.outbox_id, at, after))
     return Replay(_with(breaker, before), tuple(steps), _with(breaker, present))
 
 
 def _with(breaker: BreakerView, instances: Mapping[int, InstanceView]) -> BreakerView:
-    return replace(breaker, instances=tuple(instances.values()))
+    return msgspec.structs.replace(breaker, instances=tuple(instances.values()))
 
 
 def _instance(breaker: BreakerView, seen: _Seen) -> InstanceView:
@@ -182,7 +187,7 @@ def _instance(breaker: BreakerView, seen: _Seen) -> InstanceView:
         },
         state=state,
         natural=_natural(state, seen.natural_state),
-        since=seen.since,
+        since=_at(seen.since),
         live=seen.live and state is not State.UNKNOWN,
     )
 
@@ -201,6 +206,10 @@ def _as(
         since=since,
         live=was is not State.UNKNOWN,
     )
+
+
+def _at(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _natural(state: State, natural: str | None) -> State:

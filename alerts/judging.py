@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 import structlog
 
 from alerts.grouping import Group, group_of, subjects_of
@@ -17,8 +18,7 @@ PRESENT = 2**63
 """The order of what is seen now, after all that happened."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One thing that happened: at the `order`-th place, an instance became this."""
 
     order: int
@@ -35,8 +35,7 @@ class Replay:
     now: BreakerView
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, gc=False):
     """What a rule says of a breaker (or one instance: `instance_id`) at one time."""
 
     order: int
@@ -57,7 +56,7 @@ def findings_of(rules: Sequence[LoadedRule], replay: Replay, *, now: datetime) -
         about = rule.instances_of(replay.now)
         for instance_id, instances in subjects_of(rule.group_by, about):
             mine = {one.id for one in instances}
-            seen = replace(
+            seen = msgspec.structs.replace(
                 replay.before,
                 instances=tuple(one for one in replay.before.instances if one.id in mine),
             )
@@ -79,7 +78,7 @@ def findings_of(rules: Sequence[LoadedRule], replay: Replay, *, now: datetime) -
                         step.order, step.at, rule, replay.now, instance_id, group, verdict, news
                     )
                 )
-            seen = replace(replay.now, instances=instances)
+            seen = msgspec.structs.replace(replay.now, instances=instances)
             verdict = _judged(rule, seen, now)
             found.append(
                 Finding(PRESENT, now, rule, replay.now, instance_id, group, verdict, news=False)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from breakers.states import State
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceView:
+class InstanceView(msgspec.Struct, frozen=True, gc=False):
     """A breaker inside one instance."""
 
     id: int
@@ -25,8 +26,7 @@ class InstanceView:
     """Neither lost nor retired, and its state is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerView:
+class BreakerView(msgspec.Struct, frozen=True, gc=False):
     """A breaker with those of its instances that a rule is about."""
 
     id: int
@@ -38,8 +38,8 @@ class BreakerView:
 
     def with_instance(self, changed: InstanceView) -> BreakerView:
         """The same with one instance replaced."""
-        kept = tuple(changed if one.id == changed.id else one for one in self.instances)
-        return replace(self, instances=kept)
+        kept = [changed if one.id == changed.id else one for one in self.instances]
+        return msgspec.structs.replace(self, instances=tuple(kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,9 @@ class Quiet:
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Neither firing nor well: what is, stays."""
+
+
+QUIET, HOLD = Quiet(), Hold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +81,18 @@ def of_instances(verdicts: Iterable[tuple[InstanceView, Verdict]]) -> Verdict:
     firing: list[tuple[InstanceView, Firing]] = []
     dues: list[datetime] = []
     held = quiet = False
+    # By type and not by pattern: this is asked of every instance at every step.
     for instance, verdict in verdicts:
-        match verdict:
-            case Firing():
-                firing.append((instance, verdict))
-            case CheckAt():
-                dues.append(verdict.due)
-            case Hold():
-                held = True
-            case Quiet():
-                quiet = True
+        if isinstance(verdict, Quiet):
+            quiet = True
+        elif isinstance(verdict, Firing):
+            firing.append((instance, verdict))
+        elif isinstance(verdict, Hold):
+            held = True
+        else:
+            dues.append(verdict.due)
     if firing:
-        return Firing(firing[0][1].text, frozenset(instance.id for instance, _ in firing))
+        return Firing(firing[0][1].text, frozenset([instance.id for instance, _ in firing]))
     if dues:
         return CheckAt(min(dues))
-    return Quiet() if quiet and not held else Hold()
+    return QUIET if quiet and not held else HOLD

@@ -14,9 +14,11 @@ class RuleKind(Kind, frozen=True):
     def judge(self, seen: BreakerView, now: datetime) -> Verdict:
         """What this rule says of the breaker, from what is seen alone: replay and preview use it too."""
         return of_instances(
-            (instance, self.judge_instance(instance, now))
-            for instance in seen.instances
-            if instance.live
+            [
+                (instance, self.judge_instance(instance, now))
+                for instance in seen.instances
+                if instance.live
+            ]
         )
 
     def judge_instance(self, seen: InstanceView, now: datetime) -> Verdict:

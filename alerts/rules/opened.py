@@ -3,8 +3,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from alerts.rules import RuleKind, rule_kinds
-from alerts.verdicts import Firing, Hold, InstanceView, Quiet, Verdict
+from alerts.verdicts import HOLD, QUIET, Firing, InstanceView, Verdict
 from breakers.states import State
+
+_OPENED = Firing("opened")
 
 
 @rule_kinds.register
@@ -15,6 +17,6 @@ class Opened(RuleKind, frozen=True):
 
     def judge_instance(self, seen: InstanceView, now: datetime) -> Verdict:
         if seen.natural is State.OPEN:
-            return Firing("opened")
+            return _OPENED
         # Half open is the library's own question whether it is over.
-        return Hold() if seen.natural is State.HALF_OPEN else Quiet()
+        return HOLD if seen.natural is State.HALF_OPEN else QUIET
