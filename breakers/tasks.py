@@ -1,4 +1,4 @@
-"""Housekeeping by Celery, once an hour; each step may be repeated, and none is missed for long if it is not run."""
+"""Housekeeping by Celery; each step may be repeated, and none is missed for long if it is not run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ from celery import shared_task
 from django.utils import timezone
 
 from breakers.history.upkeep import forget_event_times, forget_exports, make_partitions_ahead
+from breakers.metrics.rollup import forget_old_sums, roll_up
 
 _log = structlog.get_logger(__name__)
 
 
 @shared_task
 def maintain() -> None:
-    """Partitions ahead of time, so that the writer need not wait for one; old repeats' times forgotten."""
+    """Once an hour: partitions ahead of time, so that the writer need not wait for one; what is old forgotten."""
     now = timezone.now()
     made = make_partitions_ahead(now)
     forgotten = forget_event_times(older_than=now - timedelta(days=8))
     forget_exports(older_than=now - timedelta(days=8))
-    _log.info("history maintained", partitions_made=made, times_forgotten=forgotten)
+    dropped = forget_old_sums(now=now)
+    _log.info(
+        "history maintained", partitions_made=made, times_forgotten=forgotten, sums_dropped=dropped
+    )
+
+
+@shared_task
+def sum_up_metrics() -> None:
+    """Once a minute: snapshots into minutes and hours, some 20 s at a time until all are in."""
+    rolled = roll_up(now=timezone.now())
+    _log.debug("metrics summed up", until=str(rolled.until), hours=rolled.hours)

@@ -68,6 +68,11 @@ app.conf.update(
             "schedule": 1.0,
             "options": {"expires": 5},
         },
+        "sum up metrics": {
+            "task": "breakers.tasks.sum_up_metrics",
+            "schedule": 60.0,
+            "options": {"expires": 50},
+        },
         "maintain history": {
             "task": "breakers.tasks.maintain",
             "schedule": 3600.0,

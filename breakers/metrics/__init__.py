@@ -1,0 +1,1 @@
+"""Metrics over time: snapshots summed up by the minute and by the hour, and read as evenly spaced points."""
