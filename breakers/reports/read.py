@@ -1,0 +1,88 @@
+"""Reports from history, some breakers at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from psycopg.rows import namedtuple_row
+
+from breakers.models import Breaker, Event
+from breakers.reports.span import Span
+from breakers.reports.tally import Tally, tally
+from breakers.reports.timeline import Timeline, timeline
+from breakers.sql import statements
+from breakers.states import Change, Origin, State
+
+_SQL = statements("reports")
+_AT_ONCE = 25
+"""Breakers whose histories are in memory together."""
+
+
+def reports_of(breakers: Sequence[Breaker], span: Span) -> Iterator[tuple[Breaker, Tally]]:
+    """One for each breaker, in order."""
+    for first in range(0, len(breakers), _AT_ONCE):
+        some = breakers[first : first + _AT_ONCE]
+        lines = timelines_of([breaker.pk for breaker in some], until=span.until)
+        for breaker in some:
+            yield breaker, tally(lines.get(breaker.pk, ()), since=span.since, until=span.until)
+
+
+def report_together(breakers: Sequence[Breaker], span: Span) -> Tally:
+    """One over all of them, as of a service."""
+    lines = timelines_of([breaker.pk for breaker in breakers], until=span.until)
+    every = [line for of_breaker in lines.values() for line in of_breaker]
+    return tally(every, since=span.since, until=span.until)
+
+
+def timelines_of(breakers: Sequence[int], *, until: datetime) -> dict[int, list[Timeline]]:
+    """The timeline of each instance of each breaker, from as far back as history goes."""
+    found: dict[int, list[Timeline]] = {}
+    with connection.cursor() as cursor:
+        cursor.cursor.row_factory = namedtuple_row
+        cursor.execute(_SQL["changes"], {"breakers": list(breakers), "until": until})
+        rows: Iterator[Any] = iter(cursor)  # named tuples, of which Django's cursor knows nothing
+        for (breaker, _), some in groupby(rows, key=lambda row: (row.breaker_id, row.instance_id)):
+            kept = list(some)
+            line = timeline(map(_change, kept), retired_at=kept[0].retired_at)
+            found.setdefault(breaker, []).append(line)
+    return found
+
+
+def busiest(breakers: QuerySet[Breaker], span: Span, *, most: int) -> list[Breaker]:
+    """Those that changed state most often in the span, and then the others, by id."""
+    changes = (
+        Event.objects.filter(
+            breaker_id=OuterRef("pk"),
+            type="state_change",
+            occurred_at__gte=span.since,
+            occurred_at__lt=span.until,
+        )
+        .order_by()
+        .values("breaker_id")
+        .annotate(count=Count("*"))
+        .values("count")
+    )
+    counted = breakers.annotate(changes=Coalesce(Subquery(changes), 0))
+    return list(counted.order_by("-changes", "pk")[:most])
+
+
+def _change(row: Any) -> Change:
+    return Change(
+        to=State(row.to_state),
+        natural_state=None,
+        cause="",
+        reason=None,
+        detail=None,
+        boot=row.boot,
+        boot_at=row.boot_at,
+        seq=row.seq,
+        occurred_at=row.occurred_at,
+        origin=Origin(row.origin),
+        event_id=row.event_id,
+    )

@@ -1,0 +1,72 @@
+"""The states of a breaker instance over time, from its state changes. Pure.
+
+The state at an instant is that of the highest-ranking change that had occurred by then, by all that is known
+now: the order is the one that current state has (`states.Rank`), so a report ends where the board is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from breakers.states import Change, State
+
+
+class Spell(NamedTuple):
+    """A time in one state; it lasts until the next one begins."""
+
+    state: State
+    begun: datetime
+
+
+class Timeline(NamedTuple):
+    """The spells of one breaker instance, by time. `ended` is when it was retired; None: it is still there."""
+
+    spells: Sequence[Spell]
+    ended: datetime | None = None
+
+
+def timeline(
+    changes: Iterable[Change], *, start: Change | None = None, retired_at: datetime | None = None
+) -> Timeline:
+    """`start` is what was known at the edge of history. A retirement before the last change does not count."""
+    spells: list[Spell] = []
+    highest = None
+    earlier = [] if start is None else [start]
+    for change in sorted([*earlier, *changes], key=lambda one: (one.occurred_at, one.rank)):
+        if highest is not None and change.rank <= highest:
+            continue
+        highest = change.rank
+        if not spells or spells[-1].state is not change.to:
+            spells.append(Spell(change.to, change.occurred_at))
+    if retired_at is not None and spells and retired_at < spells[-1].begun:
+        retired_at = None
+    return Timeline(spells, retired_at)
+
+
+class Outage(NamedTuple):
+    """From leaving closed until closed again; `ended` is None while it lasts, or where it ended unseen."""
+
+    begun: datetime
+    ended: datetime | None
+
+
+_WELL = frozenset({State.CLOSED, State.FORCED_CLOSED})
+_ILL = frozenset({State.OPEN, State.HALF_OPEN})
+
+
+def outages(spells: Iterable[Spell]) -> list[Outage]:
+    """By time. Probes that fail, a loss and a hand that forces it open belong to the outage they fall into; forcing open
+    what was closed begins none."""
+    found: list[Outage] = []
+    begun: datetime | None = None
+    for spell in spells:
+        if spell.state in _ILL and begun is None:
+            begun = spell.begun
+        elif spell.state in _WELL and begun is not None:
+            found.append(Outage(begun, spell.begun))
+            begun = None
+    if begun is not None:
+        found.append(Outage(begun, None))
+    return found
