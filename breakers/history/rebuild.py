@@ -6,7 +6,7 @@ compared stands still.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,9 +31,11 @@ class Difference:
     derived: str
 
 
-def rebuild(*, write: bool) -> Iterator[Difference]:
-    """All differences; with `write`, each is mended in the transaction that finds it."""
-    for (service,) in _fetch(_SQL["services"]):
+def rebuild(*, write: bool, services: Sequence[int] | None = None) -> Iterator[Difference]:
+    """All differences (of some services); with `write`, each is mended in the transaction that finds it."""
+    if services is None:
+        services = [service for (service,) in _fetch(_SQL["services"])]
+    for service in services:
         with transaction.atomic():
             differences = list(_rebuild_service(service, write=write))
         yield from differences
