@@ -9,7 +9,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from breakers.keys import create_api_key
+from tests.support.make import make_key
 from tests.support.web import Web
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -134,7 +134,7 @@ async def test_as_csv_no_name_is_taken_for_a_formula(web: Web) -> None:
 async def test_limits_and_wrong_questions(web: Web) -> None:
     await web.post_events(event(0, "closed"), event(0, "closed", service="feed"))
     id = (await web.breaker("orders", "catalog"))["id"]
-    _, narrow = await sync_to_async(create_api_key)(
+    _, narrow = await sync_to_async(make_key)(
         name="feed", scopes=["read"], environment="prod", services=["feed"]
     )
 
