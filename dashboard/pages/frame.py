@@ -38,6 +38,7 @@ RAIL = (
     Link("Board", "/", "board", tab=True),
     Link("Incidents", "/incidents/", "incidents", badge="incidents", tab=True),
     Link("Overrides", "/overrides/", "overrides", badge="overrides", tab=True),
+    Link("Reports", "/reports/", "reports"),
     Link("Rules", "/rules/", "rules", apart=True),
     Link("Channels", "/channels/", "channels"),
     Link("Deliveries", "/deliveries/", "deliveries"),

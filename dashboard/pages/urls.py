@@ -18,6 +18,7 @@ from dashboard.pages import (
     overrides,
     password,
     people,
+    reports,
     rules,
     sign_in,
 )
@@ -27,6 +28,7 @@ urlpatterns: list[URLPattern] = [
     path("breakers/<str:breaker_id>/", breaker.breaker_page, name="breaker"),
     path("incidents/", incidents.incidents_page, name="incidents"),
     path("incidents/<str:incident_id>/", incidents.incident_page, name="incident"),
+    path("reports/", reports.reports_page, name="reports"),
     path("rules/", rules.rules_page, name="rules"),
     path("channels/", channels.channels_page, name="channels"),
     path("deliveries/", deliveries.deliveries_page, name="deliveries"),

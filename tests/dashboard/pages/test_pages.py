@@ -27,6 +27,7 @@ FOR_ALL = (
     "/deliveries/",
     "/overrides/",
     "/instances/",
+    "/reports/",
     "/connect/",
     "/password/",
 )
