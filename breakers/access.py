@@ -30,6 +30,9 @@ class Actor:
     can: frozenset[Scope]
     environments: frozenset[str] | None = None
     services: frozenset[str] | None = None
+    events_per_second: int | None = None
+    names_max: int | None = None
+    """Of a key with figures of its own."""
     address: str | None = None
     request_id: str | None = None
 
@@ -78,6 +81,8 @@ def actor_of_key(
         can=frozenset(Scope(scope) for scope in key.scopes),
         environments=frozenset({key.environment.name}) if key.environment else None,
         services=None if key.service_names is None else frozenset(key.service_names),
+        events_per_second=key.events_per_second,
+        names_max=key.names_max,
         address=address,
         request_id=request_id,
     )

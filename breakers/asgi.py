@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from breakers.errors import CallError, Invalid, Overloaded, Unauthenticated
+from breakers.errors import CallError, Invalid, TryLater, Unauthenticated
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -123,7 +123,7 @@ async def answer_problem(send: Send, problem: CallError, **more: Any) -> None:
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(problem, Invalid):
         body["errors"] = [{"loc": list(error.loc), "msg": error.msg} for error in problem.errors]
-    if isinstance(problem, Overloaded):
+    if isinstance(problem, TryLater):
         headers.append((b"retry-after", str(problem.retry_after).encode()))
     if isinstance(problem, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))

@@ -54,11 +54,21 @@ class Invalid(CallError):
         self.errors = tuple(errors)
 
 
-class Overloaded(CallError):
+class TryLater(CallError):
     """Nothing was stored; try again after `retry_after` seconds."""
-
-    status, title = 503, "Temporarily unavailable"
 
     def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class Overloaded(TryLater):
+    """The server or its database cannot take it."""
+
+    status, title = 503, "Temporarily unavailable"
+
+
+class TooFast(TryLater):
+    """The caller sends more than it may."""
+
+    status, title = 429, "Too many events"

@@ -19,7 +19,7 @@ from breakers.models import Scope
 BELIEVED_S = 2.0
 _REMEMBERED = 10_000
 _LOOK_UP = """
-    SELECT k.id, k.name, k.scopes, e.name, k.service_names
+    SELECT k.id, k.name, k.scopes, e.name, k.service_names, k.events_per_second, k.names_max
     FROM api_key k LEFT JOIN environment e ON e.id = k.environment_id
     WHERE k.hash = %s AND k.revoked_at IS NULL
 """
@@ -64,7 +64,7 @@ class Keyring:
             row = await (await connection.execute(_LOOK_UP, [hashed])).fetchone()
             if row is None:
                 return None
-            id, name, scopes, environment, services = row
+            id, name, scopes, environment, services, events_per_second, names_max = row
             await connection.execute(_USED, [id])
         return Actor(
             kind="key",
@@ -73,6 +73,8 @@ class Keyring:
             can=frozenset(Scope(item) for item in scopes),
             environments=frozenset({environment}) if environment else None,
             services=None if services is None else frozenset(services),
+            events_per_second=events_per_second,
+            names_max=names_max,
         )
 
 

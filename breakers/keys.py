@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Count
 
 from breakers.access import Actor
 from breakers.audit import record
 from breakers.errors import FieldError, Invalid, NotFound
-from breakers.models import ApiKey, Environment, Scope
+from breakers.models import ApiKey, Breaker, Environment, Instance, Scope, Service
 from breakers.models.registry import NAME_MAX
 
 _HINT = 8
+_LIMIT_MAX = 10**9
 _NAME = f"must be 1 to {NAME_MAX} printable characters"
 
 
@@ -32,13 +35,17 @@ def create_api_key(
     by: Actor,
     environment: str | None = None,
     services: Sequence[str] | None = None,
+    events_per_second: int | None = None,
+    names_max: int | None = None,
     text: str | None = None,
 ) -> tuple[ApiKey, str]:
     """Makes a key and gives its row and its text, which is kept nowhere. An unknown environment is made.
 
-    Raises Invalid for an unknown scope, an unusable name, and what lies outside the maker's environments.
+    Limits of None are those of any key. Raises Invalid for an unknown scope, an unusable name or limit, and
+    what lies outside the maker's environments.
     """
     errors = _wrong(name=name, scopes=scopes, environment=environment, services=services)
+    errors += _wrong_limits(events_per_second=events_per_second, names_max=names_max)
     if by.environments is not None and environment not in by.environments:
         errors.append(
             FieldError(("environment",), f"one of yours: {', '.join(sorted(by.environments))}")
@@ -56,10 +63,55 @@ def create_api_key(
             if environment
             else None,
             service_names=sorted(set(services)) if services else None,
+            events_per_second=events_per_second,
+            names_max=names_max,
             created_by_id=by.id if by.kind == "person" else None,
         )
         record(by, "create_key", kind="key", id=key.pk, subject=key.name, after=told(key))
     return key, text
+
+
+def limit_api_key(
+    key_id: int, *, events_per_second: int | None, names_max: int | None, by: Actor
+) -> ApiKey:
+    """Sets what a key may send and make, from within 5 s on; None: as much as any key. Raises Invalid, and
+    NotFound where no such key is valid within the actor's environments."""
+    errors = _wrong_limits(events_per_second=events_per_second, names_max=names_max)
+    if errors:
+        raise Invalid(errors)
+    with transaction.atomic():
+        keys = ApiKey.objects.select_for_update(no_key=True, of=("self",))
+        if by.environments is not None:
+            keys = keys.filter(environment__name__in=by.environments)
+        key = keys.filter(pk=key_id, revoked_at=None).first()
+        if key is None:
+            raise NotFound("No such key.")
+        before = told(key)
+        key.events_per_second, key.names_max = events_per_second, names_max
+        key.save(update_fields=["events_per_second", "names_max"])
+        record(
+            by,
+            "change_key",
+            kind="key",
+            id=key.pk,
+            subject=key.name,
+            before=before,
+            after=told(key),
+        )
+    return key
+
+
+def names_made() -> Counter[int]:
+    """How many of the names that count towards a key's bound there are, by the key's id."""
+    made: Counter[int] = Counter()
+    for rows in (
+        Service.objects.all(),
+        Breaker.objects.all(),
+        Instance.objects.filter(retired_at=None),
+    ):
+        counted = rows.exclude(made_by=None).values_list("made_by").annotate(Count("id"))
+        made.update(dict(counted.order_by()))
+    return made
 
 
 def revoke_api_key(key_id: int, *, by: Actor, now: datetime) -> ApiKey:
@@ -97,10 +149,11 @@ def ensure_api_key(*, name: str, scopes: Sequence[str], text: str, by: Actor) ->
             return
         before = told(key)
         key.revoked_at, key.environment, key.service_names = None, None, None
+        key.events_per_second, key.names_max = None, None
         key.scopes = sorted(set(scopes))
         if told(key) == before:
             return
-        key.save(update_fields=["revoked_at", "environment", "service_names", "scopes"])
+        key.save()
         record(
             by,
             "change_key",
@@ -118,6 +171,8 @@ def told(key: ApiKey) -> dict[str, Any]:
         "scopes": key.scopes,
         "environment": key.environment.name if key.environment else None,
         "services": key.service_names,
+        "events_per_second": key.events_per_second,
+        "names_max": key.names_max,
         "revoked": key.revoked_at is not None,
     }
 
@@ -147,6 +202,14 @@ def _wrong(
         if not _is_name(service)
     ]
     return errors
+
+
+def _wrong_limits(**limits: int | None) -> list[FieldError]:
+    return [
+        FieldError((name,), f"must be 1 to {_LIMIT_MAX}")
+        for name, limit in limits.items()
+        if limit is not None and not 1 <= limit <= _LIMIT_MAX
+    ]
 
 
 def _is_name(text: str) -> bool:

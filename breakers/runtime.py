@@ -9,6 +9,7 @@ from breakers.db import make_pool
 from breakers.ingest.app import IngestApp
 from breakers.ingest.commit import Effects
 from breakers.ingest.otlp.app import LogsApp, MetricsApp
+from breakers.ingest.pace import Pace
 from breakers.ingest.queue import Writer
 from breakers.keyring import Keyring
 from breakers.live.bus import Bus
@@ -29,11 +30,18 @@ class Runtime:
         self.hub = Hub(pool=self.pool, bus=self.bus)
         self.agents = AgentHub(pool=self.pool, bus=self.bus, writer=self.writer)
         self.liveness = Liveness(pool=self.pool, writer=self.writer)
-        self.ingest_app = IngestApp(keyring=self.keyring, writer=self.writer)
-        self.otlp_logs_app = LogsApp(keyring=self.keyring, writer=self.writer)
-        self.otlp_metrics_app = MetricsApp(keyring=self.keyring, writer=self.writer, pool=self.pool)
+        pace = Pace()
+        self.ingest_app = IngestApp(keyring=self.keyring, writer=self.writer, pace=pace)
+        self.otlp_logs_app = LogsApp(keyring=self.keyring, writer=self.writer, pace=pace)
+        self.otlp_metrics_app = MetricsApp(
+            keyring=self.keyring, writer=self.writer, pace=pace, pool=self.pool
+        )
         self.agent_app = AgentApp(
-            keyring=self.keyring, writer=self.writer, hub=self.agents, rights=self.rights
+            keyring=self.keyring,
+            writer=self.writer,
+            pace=pace,
+            hub=self.agents,
+            rights=self.rights,
         )
 
     async def _committed(self, effects: Effects) -> None:

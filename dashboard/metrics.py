@@ -59,6 +59,11 @@ GAUGES = (
         label="mode",
     ),
     Gauge(
+        "panelboard_names_refused",
+        "Events and agents' hellos refused so far because their key had made as many names as it may.",
+        "SELECT coalesce(sum(names_refused), 0) FROM api_key",
+    ),
+    Gauge(
         "panelboard_outbox_rows",
         "State changes that rules have not judged yet.",
         "SELECT count(*) FROM outbox",

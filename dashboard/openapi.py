@@ -66,6 +66,7 @@ _REFUSED = {
     413: f"More than {EVENTS_MAX} events or {BODY_MAX} bytes",
     415: "Another media type or content encoding",
     422: "All events were rejected; has `accepted`, `duplicates` and `rejected` too",
+    429: "The key sends events faster than it may; see Retry-After",
     503: "Nothing was stored; see Retry-After",
 }
 

@@ -15,7 +15,7 @@ from psycopg_pool import PoolTimeout
 
 from breakers import asgi
 from breakers.access import Actor
-from breakers.agents.hub import AgentHub, AgentSocket
+from breakers.agents.hub import HEARTBEAT_S, AgentHub, AgentSocket
 from breakers.agents.session import (
     FORBIDDEN,
     NO_HELLO,
@@ -27,6 +27,7 @@ from breakers.agents.session import (
     Session,
 )
 from breakers.errors import Overloaded, Unauthenticated
+from breakers.ingest.bounds import BeyondBound
 from breakers.ingest.jobs import (
     Batch,
     Disconnect,
@@ -38,6 +39,7 @@ from breakers.ingest.jobs import (
     Retire,
     Stored,
 )
+from breakers.ingest.pace import Pace
 from breakers.ingest.queue import Writer
 from breakers.keyring import Keyring
 from breakers.keys import key_hash
@@ -58,9 +60,12 @@ _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError,
 class AgentApp:
     """Accepts, authenticates, and carries frames between socket, session, writer and hub."""
 
-    def __init__(self, *, keyring: Keyring, writer: Writer, hub: AgentHub, rights: Rights) -> None:
+    def __init__(
+        self, *, keyring: Keyring, writer: Writer, pace: Pace, hub: AgentHub, rights: Rights
+    ) -> None:
         self._keyring = keyring
         self._writer = writer
+        self._pace = pace
         self._hub = hub
         self._rights = rights
 
@@ -113,6 +118,7 @@ class _Conversation:
         send: asgi.Send,
     ) -> None:
         self._writer = app._writer
+        self._pace = app._pace
         self._hub = app._hub
         self._rights = app._rights
         self._receive = receive
@@ -155,7 +161,7 @@ class _Conversation:
         """Notes that nobody speaks for the instance any more, if this session did."""
         if self._introducing is not None:
             # A hello that was cut short by the end is committed all the same.
-            with contextlib.suppress(*_AWAY):
+            with contextlib.suppress(BeyondBound, *_AWAY):
                 self._session.introduced = await self._introducing
         introduced = self._session.introduced
         if introduced is None:
@@ -219,17 +225,33 @@ class _Conversation:
                 environment=self._session.environment,
                 session=self._session.id,
                 connected=True,
+                by=self._session.actor,
             )
         )
-        self._session.introduced = await asyncio.shield(self._introducing)
+        try:
+            self._session.introduced = await asyncio.shield(self._introducing)
+        except BeyondBound as beyond:
+            raise Close(FORBIDDEN, str(beyond)) from beyond
         await self._hub.join(self._socket)
 
     async def _store(self, batch: EventBatch) -> None:
         await self._room.acquire()
-        waiting = self._writer.submit(Batch(events=batch.events))
+        waiting = self._writer.submit(Batch(events=batch.events, by=self._session.actor))
         task = asyncio.create_task(self._ack(batch, waiting), name="agent ack")
         self._acks.add(task)
         task.add_done_callback(self._acks.discard)
+        events = len(batch.events) + len(batch.rejected)
+        await self._rest(self._pace.owe(self._session.actor, events, now=time.monotonic()))
+
+    async def _rest(self, seconds: float) -> None:
+        """Reads nothing meanwhile, and lets neither side take the other for gone."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, HEARTBEAT_S))
+            self._socket.heard = True
+            self._socket.heard_at = time.monotonic()
+            if left > HEARTBEAT_S:
+                self._socket.owe({"type": "pong"})
 
     async def _ack(self, batch: EventBatch, waiting: asyncio.Future[list[Outcome]]) -> None:
         try:

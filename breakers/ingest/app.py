@@ -9,7 +9,6 @@ from breakers import asgi
 from breakers.access import Actor
 from breakers.errors import CallError
 from breakers.ingest.endpoint import (
-    EVENTS_MAX,
     IngestEndpoint,
     NotUnderstood,
     OutsideLimits,
@@ -39,10 +38,9 @@ class IngestApp(IngestEndpoint):
             items = split(body, lambda name: asgi.header(scope, name))
         except FormatError as problem:
             raise NotUnderstood(str(problem)) from problem
-        if len(items) > EVENTS_MAX:
-            raise asgi.TooLarge(f"At most {EVENTS_MAX} events a request.")
+        self._admit(actor, len(items))
         found = sort(items, actor, now=datetime.now(UTC))
-        duplicates = await self._commit(found)
+        duplicates = await self._commit(found, by=actor)
         await _tell(send, found, total=len(items), duplicates=duplicates)
 
 

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from breakers.access import Actor
 from breakers.db import Connection
+from breakers.ingest.bounds import Name
 from breakers.ingest.decide import Decisions
 from breakers.ingest.jobs import AnyJob, Batch, Disconnect, Introduce, Lose, Report, Retire
 from breakers.ingest.ledger import Ledger
@@ -92,7 +94,7 @@ async def commit_group(
     *,
     care: Care = Care(),
 ) -> Effects:
-    """Commits all of `jobs` or, on any exception, nothing of them."""
+    """Commits all of `jobs` or, on any exception, nothing of them. Raises BeyondBound before it begins."""
     await _learn_names(connection, memory.registry, jobs)
     await memory.partitions.ensure(
         connection, [event for job in jobs if isinstance(job, Batch) for event in job.events]
@@ -107,22 +109,21 @@ async def commit_group(
 
 
 async def _learn_names(connection: Connection, registry: Registry, jobs: Iterable[AnyJob]) -> None:
-    instances: set[tuple[str, str, str]] = set()
-    breakers: set[tuple[str, str, str]] = set()
+    instances: dict[Name, Actor | None] = {}
+    breakers: dict[Name, Actor | None] = {}
     for job in jobs:
         if isinstance(job, Batch):
             for event in job.events:
                 if not registry.knows(event):
-                    instances.add((event.environment, event.service, event.instance))
-                    breakers.add((event.environment, event.service, event.breaker))
+                    instances[event.environment, event.service, event.instance] = job.by
+                    breakers[event.environment, event.service, event.breaker] = job.by
         elif isinstance(job, Introduce):
             hello = job.hello
-            instances.add((job.environment, hello.service, hello.instance))
-            breakers.update(
-                (job.environment, hello.service, item.breaker) for item in hello.breakers
-            )
+            instances[job.environment, hello.service, hello.instance] = job.by
+            for item in hello.breakers:
+                breakers[job.environment, hello.service, item.breaker] = job.by
     if instances:
-        await registry.learn(connection, services=(), instances=instances, breakers=breakers)
+        await registry.learn(connection, instances=instances, breakers=breakers)
 
 
 async def _commit(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from abc import ABC, abstractmethod
 
 import psycopg
@@ -11,9 +13,10 @@ from psycopg_pool import PoolTimeout
 
 from breakers import asgi
 from breakers.access import Actor
-from breakers.errors import CallError, Forbidden, Overloaded
+from breakers.errors import CallError, Forbidden, Overloaded, TooFast
 from breakers.ingest.gzip import BadGzip, expand
 from breakers.ingest.jobs import Batch, Refused, Stored
+from breakers.ingest.pace import Pace
 from breakers.ingest.queue import Writer
 from breakers.ingest.sort import Sorted
 from breakers.keyring import Keyring
@@ -35,9 +38,10 @@ class OutsideLimits(CallError):
 class IngestEndpoint(ABC):
     """A bare ASGI application for one POST; a subclass says what its body and its answer are."""
 
-    def __init__(self, *, keyring: Keyring, writer: Writer) -> None:
+    def __init__(self, *, keyring: Keyring, writer: Writer, pace: Pace) -> None:
         self._keyring = keyring
         self._writer = writer
+        self._pace = pace
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         try:
@@ -62,12 +66,20 @@ class IngestEndpoint(ABC):
     ) -> None:
         """From the body to the answer, for a caller who may. Raises CallError."""
 
-    async def _commit(self, found: Sorted) -> int:
+    def _admit(self, actor: Actor, events: int) -> None:
+        """Raises TooLarge for more than a request may hold, TooFast where the key is ahead of its pace."""
+        if events > EVENTS_MAX:
+            raise asgi.TooLarge(f"At most {EVENTS_MAX} events a request.")
+        wait_s = self._pace.take(actor, events, now=time.monotonic())
+        if wait_s > 0:
+            raise TooFast("This key sends more events than it may.", retry_after=math.ceil(wait_s))
+
+    async def _commit(self, found: Sorted, *, by: Actor) -> int:
         """Stores the events; what the database refuses joins the rejected. The number of repeats."""
         if not found.events:
             return 0
         async with asyncio.timeout(_COMMIT_S):
-            outcomes = await self._writer.commit(Batch(events=found.events))
+            outcomes = await self._writer.commit(Batch(events=found.events, by=by))
         duplicates = 0
         for index, outcome in zip(found.indexes, outcomes, strict=True):
             if isinstance(outcome, Refused):

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from breakers.access import Actor
 from breakers.errors import FieldError
 from breakers.wire import Applied, Happened, Hello
 
@@ -50,6 +51,8 @@ class Batch(Job[list[Outcome]]):
     """Events of one request or frame; one outcome each, in their order."""
 
     events: Sequence[Happened]
+    by: Actor | None = None
+    """Whose bound the names count towards that are made for it; None: nobody's."""
 
     @property
     def weight(self) -> int:
@@ -75,6 +78,7 @@ class Introduce(Job[Introduced]):
     environment: str
     session: UUID
     connected: bool | None
+    by: Actor | None = None
 
     @property
     def weight(self) -> int:

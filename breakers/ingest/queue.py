@@ -16,6 +16,8 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from breakers.db import Pool
 from breakers.errors import FieldError, Overloaded
+from breakers.ingest.beyond import Within
+from breakers.ingest.bounds import BeyondBound
 from breakers.ingest.commit import Care, Effects, GoneFromRegistry, Memory, commit_group
 from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
 from breakers.ingest.ledger import RankMoved
@@ -121,6 +123,9 @@ class Writer:
     async def _write(self, group: Sequence[AnyJob]) -> None:
         try:
             effects = await self._commit_with_retries(group)
+        except BeyondBound as beyond:
+            await self._write_within(group, beyond)
+            return
         except _AWAY as problem:
             # Also when COMMIT itself was cut off: whether it held is unknown, so nobody is told it did.
             _log.warning("database away", error=str(problem).strip(), jobs=len(group))
@@ -134,6 +139,15 @@ class Writer:
             if not job.done.done():
                 job.done.set_result(effects.answers.get(job))
         await self._committed(effects)
+
+    async def _write_within(self, group: Sequence[AnyJob], beyond: BeyondBound) -> None:
+        within = Within.of(group, beyond)
+        await self._write(within.jobs)
+        try:
+            await within.note(self._pool)
+        except _AWAY as problem:
+            _log.warning("refused names not counted", error=str(problem).strip())
+        await within.answer(beyond)
 
     async def _commit_with_retries(self, group: Sequence[AnyJob]) -> Effects:
         self._careful_for = max(0, self._careful_for - 1)
@@ -168,7 +182,10 @@ class Writer:
         job = group[0]
         if isinstance(job, Batch) and len(job.events) > 1:
             middle = len(job.events) // 2
-            halves = Batch(events=job.events[:middle]), Batch(events=job.events[middle:])
+            halves = (
+                Batch(events=job.events[:middle], by=job.by),
+                Batch(events=job.events[middle:], by=job.by),
+            )
             for half in halves:
                 await self._write([half])
             outcomes: list[Outcome] = []

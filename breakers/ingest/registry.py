@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from breakers.access import Actor
 from breakers.db import Connection
+from breakers.ingest.bounds import BeyondBound, Bounds, Name
 from breakers.sql import statements
 from breakers.wire import Happened
 
@@ -18,6 +20,7 @@ class Registry:
     """The ids of environments, services, instances and breakers, in this process."""
 
     def __init__(self) -> None:
+        self._bounds = Bounds()
         self._environments: dict[str, int] = {}
         self._services: dict[tuple[int, str], int] = {}
         self._instances: dict[tuple[int, str], int] = {}
@@ -56,56 +59,106 @@ class Registry:
         self,
         connection: Connection,
         *,
-        services: Iterable[tuple[str, str]],
-        instances: Iterable[tuple[str, str, str]],
-        breakers: Iterable[tuple[str, str, str]],
+        instances: Mapping[Name, Actor | None],
+        breakers: Mapping[Name, Actor | None],
     ) -> None:
-        """Makes what is not there yet; (environment, service[, name]). Each statement commits by itself."""
+        """Makes what is not there yet: (environment, service, name) and for whom. Each statement commits by
+        itself. Raises BeyondBound for what may not be made, once all else is."""
         if len(self._instances) + len(self._breakers) + len(self._whole) > _REMEMBERED:
             self.forget()
-        services, instances, breakers = set(services), set(instances), set(breakers)
-        services |= {key[:2] for key in instances} | {key[:2] for key in breakers}
-        new = sorted({environment for environment, _ in services} - self._environments.keys())
-        if new:
-            rows = await _rows(connection, "environments", names=new)
-            self._environments.update((name, id) for id, name in rows)
-        await self._learn_in(
-            connection,
-            "services",
-            self._services,
-            [(self._environments[e], s) for e, s in services],
+        services = {name[:2]: by for asked in (instances, breakers) for name, by in asked.items()}
+        beyond = await self._learn_services(connection, services)
+        refused = BeyondBound(
+            services=beyond,
+            instances=await self._learn_in(
+                connection, "instances", self._instances, instances, beyond
+            ),
+            breakers=await self._learn_in(connection, "breakers", self._breakers, breakers, beyond),
         )
-        for table, known, asked in (
-            ("instances", self._instances, instances),
-            ("breakers", self._breakers, breakers),
-        ):
-            await self._learn_in(
-                connection, table, known, [(self.service_id(e, s), name) for e, s, name in asked]
+        if refused:
+            raise refused
+
+    async def _learn_services(
+        self, connection: Connection, asked: Mapping[Name, Actor | None]
+    ) -> set[Name]:
+        """An environment is made with its first service, and only then."""
+        await self._find_environments(connection, asked)
+
+        def missing() -> list[Name]:
+            return sorted(
+                (environment, service)
+                for environment, service in asked
+                if (self._environments.get(environment), service) not in self._services
             )
 
-    @staticmethod
+        async def look(statement: str, names: Sequence[Name], **more: Any) -> None:
+            names = [name for name in names if name[0] in self._environments]
+            if names:
+                rows = await _rows(
+                    connection,
+                    statement,
+                    environments=[self._environments[environment] for environment, _ in names],
+                    names=[service for _, service in names],
+                    **more,
+                )
+                self._services.update(((parent, name), id) for id, parent, name in rows)
+
+        await look("find_services", missing())
+        new = missing()
+        if not new:
+            return set()
+        made, beyond = await self._bounds.admit(connection, [(name, asked[name]) for name in new])
+        environments = sorted({environment for environment, _ in made} - self._environments.keys())
+        if environments:
+            await _rows(connection, "make_environments", names=environments)
+            await self._find_environments(connection, made)
+        await look("make_services", made, keys=[_key(asked[name]) for name in made])
+        await look("find_services", [name for name in missing() if name not in beyond])
+        return beyond
+
+    async def _find_environments(self, connection: Connection, asked: Iterable[Name]) -> None:
+        new = sorted({name[0] for name in asked} - self._environments.keys())
+        if new:
+            rows = await _rows(connection, "find_environments", names=new)
+            self._environments.update((name, id) for id, name in rows)
+
     async def _learn_in(
+        self,
         connection: Connection,
         table: str,
         known: dict[tuple[int, str], int],
-        asked: Iterable[tuple[int, str]],
-    ) -> None:
-        new = sorted(set(asked) - known.keys())
+        asked: Mapping[Name, Actor | None],
+        beyond_services: set[Name],
+    ) -> set[Name]:
+        """Instances or breakers of services that are known by now; gives those that may not be made."""
+        places = {
+            (self.service_id(*name[:2]), name[2]): name
+            for name in asked
+            if name[:2] not in beyond_services
+        }
+
+        async def look(statement: str, places: Sequence[tuple[int, str]], **more: Any) -> None:
+            if places:
+                lists = [service for service, _ in places], [name for _, name in places]
+                rows = await _rows(connection, statement, services=lists[0], names=lists[1], **more)
+                known.update(((parent, name), id) for id, parent, name in rows)
+
+        await look(f"find_{table}", sorted(places.keys() - known.keys()))
+        new = sorted(places.keys() - known.keys())
         if not new:
-            return
-        parents = "environments" if table == "services" else "services"
-        lists = {parents: [parent for parent, _ in new], "names": [name for _, name in new]}
-        rows = await _rows(connection, table, **lists)
-        known.update(((parent, name), id) for id, parent, name in rows)
-        # A row made by another process between our insert and our reading is seen the second time.
-        missing = [key for key in new if key not in known]
-        if missing:
-            lists = {
-                parents: [parent for parent, _ in missing],
-                "names": [name for _, name in missing],
-            }
-            rows = await _rows(connection, table, **lists)
-            known.update(((parent, name), id) for id, parent, name in rows)
+            return set()
+        made, beyond = await self._bounds.admit(
+            connection, [(places[place], asked[places[place]]) for place in new]
+        )
+        let_in = [place for place in new if places[place] not in beyond]
+        await look(f"make_{table}", let_in, keys=[_key(asked[name]) for name in made])
+        # What another process made between our first look and our insert is seen the second time.
+        await look(f"find_{table}", [place for place in let_in if place not in known])
+        return beyond
+
+
+def _key(by: Actor | None) -> int | None:
+    return by.id if by is not None and by.kind == "key" else None
 
 
 async def _rows(connection: Connection, name: str, **parameters: Any) -> list[Any]:

@@ -72,6 +72,13 @@ class ApiKey(models.Model):
     environment = models.ForeignKey(Environment, models.PROTECT, null=True, related_name="+")
     service_names = ArrayField(models.CharField(max_length=NAME_MAX), null=True)
     """Limits by name, for services need not exist yet; null: all of the environment."""
+    events_per_second = models.PositiveIntegerField(null=True)
+    """How fast it may send events, in each process; null: as fast as any key."""
+    names_max = models.PositiveIntegerField(null=True)
+    """How many names it may make (see `breakers.ingest.bounds`); null: as many as any key."""
+    names_refused = models.BigIntegerField(db_default=0)
+    """Events and hellos that were refused because it had made as many as it may."""
+    names_refused_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     created_by = models.ForeignKey(Person, models.SET_NULL, null=True, related_name="+")
     last_used_at = models.DateTimeField(null=True)

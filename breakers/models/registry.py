@@ -31,6 +31,15 @@ class Service(models.Model):
 
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="services")
     name = models.CharField(max_length=NAME_MAX)
+    made_by = models.ForeignKey(
+        "breakers.ApiKey",
+        models.SET_NULL,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    """The key whose event or hello named it first. Keys are revoked, never deleted."""
     created_at = models.DateTimeField(db_default=Now())
     desired_number = models.BigIntegerField(db_default=0)
     """Raised under this row's lock at each change of desired state, so that a cursor skips none."""
@@ -41,6 +50,7 @@ class Service(models.Model):
             models.UniqueConstraint(fields=["environment", "name"], name="service_once"),
             models.CheckConstraint(condition=~models.Q(name=""), name="service_named"),
         ]
+        indexes = [models.Index(fields=["made_by"], name="service_made_by")]
 
     def __str__(self) -> str:
         return self.name
@@ -62,6 +72,14 @@ class Instance(models.Model):
     agent_version = models.CharField(max_length=NAME_MAX, db_default="")
     labels = models.JSONField(db_default={})
     connected = models.BooleanField(null=True)
+    made_by = models.ForeignKey(
+        "breakers.ApiKey",
+        models.SET_NULL,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
     created_at = models.DateTimeField(db_default=Now())
     last_seen = models.DateTimeField(db_default=Now())
     lost_at = models.DateTimeField(null=True)
@@ -72,6 +90,11 @@ class Instance(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["service", "name"], name="instance_once"),
             models.CheckConstraint(condition=~models.Q(name=""), name="instance_named"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["made_by"], condition=models.Q(retired_at=None), name="instance_made_by"
+            )
         ]
 
     def __str__(self) -> str:
@@ -103,6 +126,14 @@ class Breaker(models.Model):
     service = models.ForeignKey(Service, models.PROTECT, related_name="breakers")
     name = models.CharField(max_length=NAME_MAX)
     target = models.CharField(max_length=NAME_MAX, null=True)
+    made_by = models.ForeignKey(
+        "breakers.ApiKey",
+        models.SET_NULL,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
     change = models.BigIntegerField(db_default=0)
@@ -119,7 +150,10 @@ class Breaker(models.Model):
             models.CheckConstraint(condition=~models.Q(name=""), name="breaker_named"),
             models.CheckConstraint(condition=models.Q(revision__gte=0), name="breaker_revision"),
         ]
-        indexes = [models.Index(fields=["service", "desired_number"], name="breaker_desired")]
+        indexes = [
+            models.Index(fields=["service", "desired_number"], name="breaker_desired"),
+            models.Index(fields=["made_by"], name="breaker_made_by"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -1,44 +1,36 @@
--- Rows are made on first sight, in name order, so that two writers cannot deadlock. Each statement
--- gives the ids of all that were asked for, made now or long there.
+-- Rows are made on first sight, in name order, so that two writers cannot deadlock. What was made elsewhere
+-- meanwhile is not given back by `make_…`, and found by looking again.
 
--- name: environments
-WITH asked AS (SELECT DISTINCT name FROM unnest(%(names)s::text[]) AS name),
-made AS (
-    INSERT INTO environment (name) SELECT name FROM asked ORDER BY name
-    ON CONFLICT DO NOTHING RETURNING id, name
-)
-SELECT id, name FROM made
-UNION ALL SELECT e.id, e.name FROM environment e JOIN asked USING (name)
+-- name: find_environments
+SELECT id, name FROM environment WHERE name = ANY(%(names)s)
 
--- name: services
-WITH asked AS (
-    SELECT DISTINCT * FROM unnest(%(environments)s::bigint[], %(names)s::text[]) AS a (environment_id, name)
-),
-made AS (
-    INSERT INTO service (environment_id, name) SELECT environment_id, name FROM asked ORDER BY 1, 2
-    ON CONFLICT DO NOTHING RETURNING id, environment_id, name
-)
-SELECT id, environment_id, name FROM made
-UNION ALL SELECT s.id, s.environment_id, s.name FROM service s JOIN asked USING (environment_id, name)
+-- name: make_environments
+INSERT INTO environment (name) SELECT name FROM unnest(%(names)s::text[]) AS name ORDER BY name
+ON CONFLICT DO NOTHING RETURNING id, name
 
--- name: instances
-WITH asked AS (
-    SELECT DISTINCT * FROM unnest(%(services)s::bigint[], %(names)s::text[]) AS a (service_id, name)
-),
-made AS (
-    INSERT INTO instance (service_id, name) SELECT service_id, name FROM asked ORDER BY 1, 2
-    ON CONFLICT DO NOTHING RETURNING id, service_id, name
-)
-SELECT id, service_id, name FROM made
-UNION ALL SELECT i.id, i.service_id, i.name FROM instance i JOIN asked USING (service_id, name)
+-- name: find_services
+SELECT t.id, t.environment_id, t.name FROM service t
+JOIN unnest(%(environments)s::bigint[], %(names)s::text[]) AS a (environment_id, name) USING (environment_id, name)
 
--- name: breakers
-WITH asked AS (
-    SELECT DISTINCT * FROM unnest(%(services)s::bigint[], %(names)s::text[]) AS a (service_id, name)
-),
-made AS (
-    INSERT INTO breaker (service_id, name) SELECT service_id, name FROM asked ORDER BY 1, 2
-    ON CONFLICT DO NOTHING RETURNING id, service_id, name
-)
-SELECT id, service_id, name FROM made
-UNION ALL SELECT b.id, b.service_id, b.name FROM breaker b JOIN asked USING (service_id, name)
+-- name: make_services
+INSERT INTO service (environment_id, name, made_by_id)
+SELECT * FROM unnest(%(environments)s::bigint[], %(names)s::text[], %(keys)s::bigint[]) ORDER BY 1, 2
+ON CONFLICT DO NOTHING RETURNING id, environment_id, name
+
+-- name: find_instances
+SELECT t.id, t.service_id, t.name FROM instance t
+JOIN unnest(%(services)s::bigint[], %(names)s::text[]) AS a (service_id, name) USING (service_id, name)
+
+-- name: make_instances
+INSERT INTO instance (service_id, name, made_by_id)
+SELECT * FROM unnest(%(services)s::bigint[], %(names)s::text[], %(keys)s::bigint[]) ORDER BY 1, 2
+ON CONFLICT DO NOTHING RETURNING id, service_id, name
+
+-- name: find_breakers
+SELECT t.id, t.service_id, t.name FROM breaker t
+JOIN unnest(%(services)s::bigint[], %(names)s::text[]) AS a (service_id, name) USING (service_id, name)
+
+-- name: make_breakers
+INSERT INTO breaker (service_id, name, made_by_id)
+SELECT * FROM unnest(%(services)s::bigint[], %(names)s::text[], %(keys)s::bigint[]) ORDER BY 1, 2
+ON CONFLICT DO NOTHING RETURNING id, service_id, name

@@ -10,7 +10,6 @@ from breakers import asgi
 from breakers.access import Actor
 from breakers.db import Pool
 from breakers.ingest.endpoint import (
-    EVENTS_MAX,
     IngestEndpoint,
     NotUnderstood,
     OutsideLimits,
@@ -21,6 +20,7 @@ from breakers.ingest.formats import Item
 from breakers.ingest.otlp import logs, messages, polly
 from breakers.ingest.otlp.memory import Memory, events_of_turns, recall, remember, snapshots
 from breakers.ingest.otlp.messages import MEDIA_TYPES, Media
+from breakers.ingest.pace import Pace
 from breakers.ingest.queue import Writer
 from breakers.ingest.sort import Sorted, sort
 from breakers.keyring import Keyring
@@ -53,8 +53,9 @@ class LogsApp(IngestEndpoint):
         found = logs.events_of(
             cast(messages.LogsRequest, request), default_environment=actor.default_environment
         )
+        self._admit(actor, len(found.items))
         sorted_ = _sort(found.items, actor)
-        await self._commit(sorted_)
+        await self._commit(sorted_, by=actor)
         message = _message(sorted_, ignored=found.ignored, what="log records")
         answer = messages.logs_answer(media, rejected=len(sorted_.rejected), message=message)
         await asgi.answer(send, 200, answer, media=media.encode())
@@ -63,8 +64,8 @@ class LogsApp(IngestEndpoint):
 class MetricsApp(IngestEndpoint):
     """What Polly's meter says becomes state changes and snapshots; the rest is ignored."""
 
-    def __init__(self, *, keyring: Keyring, writer: Writer, pool: Pool) -> None:
-        super().__init__(keyring=keyring, writer=writer)
+    def __init__(self, *, keyring: Keyring, writer: Writer, pace: Pace, pool: Pool) -> None:
+        super().__init__(keyring=keyring, writer=writer, pace=pace)
         self._pool = pool
 
     async def _take(
@@ -84,8 +85,9 @@ class MetricsApp(IngestEndpoint):
                 ignored += len(found.fared[pipeline])
             items += more
             of_item += [pipeline] * len(more)
+        self._admit(actor, len(items))
         sorted_ = _sort(items, actor)
-        await self._commit(sorted_)
+        await self._commit(sorted_, by=actor)
         # Of what was refused nothing is remembered, so that it is told afresh once it is let in.
         refused = {of_item[index] for index in sorted_.rejected}
         kept = {
@@ -111,8 +113,6 @@ def _events(pipeline: polly.Pipeline, found: polly.Gathered, memory: Memory) -> 
 
 
 def _sort(items: Sequence[Item], actor: Actor) -> Sorted:
-    if len(items) > EVENTS_MAX:
-        raise asgi.TooLarge(f"At most {EVENTS_MAX} events of breakers a request.")
     found = sort(items, actor, now=datetime.now(UTC))
     if items and found.outside == len(items):
         raise OutsideLimits("All events lie outside this key's limits.")

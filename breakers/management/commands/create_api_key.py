@@ -20,6 +20,16 @@ class Command(BaseCommand):
         parser.add_argument("--scopes", required=True, help="commas between")
         parser.add_argument("--environment")
         parser.add_argument("--service", action="append", help="may be given several times")
+        parser.add_argument(
+            "--events-per-second",
+            type=int,
+            help="how fast it may send events to each process (default: as fast as any key)",
+        )
+        parser.add_argument(
+            "--names-max",
+            type=int,
+            help="how many services, breakers and instances it may make (default: as many as any key)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         scopes = [scope.strip() for scope in options["scopes"].split(",") if scope.strip()]
@@ -29,6 +39,8 @@ class Command(BaseCommand):
                 scopes=scopes,
                 environment=options["environment"],
                 services=options["service"],
+                events_per_second=options["events_per_second"],
+                names_max=options["names_max"],
                 by=actor_of_command("create_api_key"),
             )
         except Invalid as problem:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from breakers.desired.override import OverrideWish, override_breaker
 from breakers.models import ApiKey, AuditEntry, Person, Role
 from breakers.states import Mode
-from tests.support.make import make_actor, make_breaker, make_channel, make_rule
+from tests.support.make import make_actor, make_breaker, make_channel, make_key, make_rule
 from tests.support.people import PASSWORD, signed_in, text_of
 
 pytestmark = pytest.mark.django_db
@@ -205,6 +205,28 @@ def test_a_revoked_key_is_revoked_once(admin: Client) -> None:
     key.refresh_from_db()
     assert key.revoked_at is not None
     assert admin.post("/keys/", {"revoke": key.pk}).status_code == HTTPStatus.NOT_FOUND
+
+
+def test_a_keys_limits_are_set_on_its_page_and_audited(admin: Client) -> None:
+    key, _ = make_key(name="orders", scopes=["ingest"])
+
+    wrong = admin.post("/keys/", {"limit": key.pk, "events_per_second": "fast"})
+    assert wrong.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "must be a whole number" in wrong.content.decode()
+    assert admin.post("/keys/", {"limit": key.pk, "names_max": "0"}).status_code == 422
+
+    limits = {"events_per_second": "500", "names_max": "70"}
+    assert admin.post("/keys/", {"limit": key.pk} | limits).status_code == HTTPStatus.FOUND
+    assert "500 events a second" in text_of(admin, "/keys/")
+    entry = AuditEntry.objects.get(action="change_key")
+    assert entry.before is not None
+    assert entry.before["events_per_second"] is None
+    assert entry.after is not None
+    assert (entry.after["events_per_second"], entry.after["names_max"]) == (500, 70)
+
+    admin.post("/keys/", {"limit": key.pk, "events_per_second": "", "names_max": ""})
+    key.refresh_from_db()
+    assert (key.events_per_second, key.names_max) == (None, None)
 
 
 def test_only_admins_make_keys_and_people() -> None:
