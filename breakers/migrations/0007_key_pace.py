@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("breakers", "0005_otlp_memory"),
+        ("breakers", "0006_metrics"),
     ]
 
     operations = [

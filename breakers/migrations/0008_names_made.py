@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     atomic = False  # indexes are made without keeping writers out
 
     dependencies = [
-        ("breakers", "0006_key_pace"),
+        ("breakers", "0007_key_pace"),
     ]
 
     operations = [
