@@ -12,6 +12,8 @@ from breakers.sql import statements
 _SQL = statements("registry")
 # Some 100 bytes an entry; past this the memory of names begins afresh.
 _REMEMBERED = 200_000
+_LOOKS = ("find", "make", "find")
+"""What another process made between our looking and our making is found the second time."""
 
 
 class _OfService(Protocol):
@@ -61,9 +63,12 @@ class Names:
         if len(self._instances) + len(self._breakers) > _REMEMBERED:
             self._instances.clear()
             self._breakers.clear()
-        new = sorted({environment for environment, _ in services} - self._environments.keys())
-        if new:
-            self._environments.update((name, id) for id, name in _rows("environments", names=new))
+        for statement in _LOOKS:
+            if new := sorted(
+                {environment for environment, _ in services} - self._environments.keys()
+            ):
+                rows = _rows(f"{statement}_environments", names=new)
+                self._environments.update((name, id) for id, name in rows)
         self._learn("services", self._services, {(self._environments[e], s) for e, s in services})
         for table, known, asked in (
             ("instances", self._instances, instances),
@@ -75,10 +80,13 @@ class Names:
     @staticmethod
     def _learn(table: str, known: dict[tuple[int, str], int], asked: set[tuple[int, str]]) -> None:
         parents = "environments" if table == "services" else "services"
-        # What another process makes between our insert and our reading is seen the second time.
-        while new := sorted(asked - known.keys()):
-            lists = {parents: [parent for parent, _ in new], "names": [name for _, name in new]}
-            known.update(((parent, name), id) for id, parent, name in _rows(table, **lists))
+        for statement in _LOOKS:
+            if new := sorted(asked - known.keys()):
+                lists = {parents: [parent for parent, _ in new], "names": [name for _, name in new]}
+                # Made by a command and not for a key, whose bound they would count towards.
+                keys = {"keys": [None] * len(new)} if statement == "make" else {}
+                rows = _rows(f"{statement}_{table}", **lists, **keys)
+                known.update(((parent, name), id) for id, parent, name in rows)
 
 
 def _rows(name: str, **parameters: Any) -> list[tuple[Any, ...]]:
