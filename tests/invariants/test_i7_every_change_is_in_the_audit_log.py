@@ -36,6 +36,8 @@ def test_a_key_made_by_command() -> None:
         "scopes": ["agent", "ingest"],
         "environment": "prod",
         "services": None,
+        "events_per_second": None,
+        "names_max": None,
         "revoked": False,
     }
 
