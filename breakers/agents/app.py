@@ -7,7 +7,6 @@ import contextlib
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import Any
 
 import psycopg
 import structlog
@@ -16,15 +15,16 @@ from psycopg_pool import PoolTimeout
 from breakers import asgi
 from breakers.access import Actor
 from breakers.agents.hub import HEARTBEAT_S, AgentHub, AgentSocket
-from breakers.agents.session import (
+from breakers.agents.session import EventBatch, Session
+from breakers.closing import (
     FORBIDDEN,
     NO_HELLO,
     NOT_UNDERSTOOD,
     OVERLOADED,
     UNAUTHENTICATED,
     Close,
-    EventBatch,
-    Session,
+    close_socket,
+    converse,
 )
 from breakers.errors import Overloaded, Unauthenticated
 from breakers.ingest.bounds import BeyondBound
@@ -51,7 +51,6 @@ from breakers.wire import Applied, Goodbye, Hello, Ping
 _log = structlog.get_logger(__name__)
 HELLO_WITHIN_S = 10
 _SEND_WITHIN_S = 15
-_CLOSE_WITHIN_S = 0.5
 # Batches of one agent that may wait for their commit; then its next frame waits in the socket.
 _BATCHES_MAX = 16
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError, Overloaded)
@@ -81,10 +80,10 @@ class AgentApp:
             conversation = _Conversation(self, await self._actor(scope), scope, receive, send)
             await conversation.run()
         except Close as close:
-            await _close(send, close)
+            await close_socket(send, close)
         except _AWAY as problem:
             _log.warning("agent turned away", error=str(problem).strip())
-            await _close(send, Close(OVERLOADED, "the database does not answer"))
+            await close_socket(send, Close(OVERLOADED, "the database does not answer"))
         finally:
             if conversation is not None:
                 await conversation.let_go()
@@ -97,13 +96,6 @@ class AgentApp:
         if Scope.AGENT not in actor.can:
             raise Close(FORBIDDEN, "this key lacks the scope “agent”")
         return actor
-
-
-async def _close(send: asgi.Send, close: Close) -> None:
-    """Says why. An agent that reads nothing cannot be told; the server drops it once we return."""
-    with contextlib.suppress(OSError, RuntimeError):  # it may have gone already
-        async with asyncio.timeout(_CLOSE_WITHIN_S):
-            await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
 
 
 class _Conversation:
@@ -139,21 +131,12 @@ class _Conversation:
         """Raises Close where the server ends it; returns where the agent has gone."""
         # Held from the first moment: a key may be revoked before its agent has said a word.
         self._rights.hold(self._credential)
-        ended = self._socket.ended
-        reading = asyncio.create_task(self._read(), name="agent reader")
-        writing = asyncio.create_task(self._write(), name="agent writer")
         try:
-            any_end: set[asyncio.Future[Any]] = {reading, writing, ended}
-            await asyncio.wait(any_end, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                raise ended.result()
-            for task in (reading, writing):
-                if task.done():
-                    task.result()
+            await converse(self._read(), self._write(), ended=self._socket.ended)
         finally:
-            for task in (reading, writing, *self._acks):
+            for task in self._acks:
                 task.cancel()
-            await asyncio.gather(reading, writing, *self._acks, return_exceptions=True)
+            await asyncio.gather(*self._acks, return_exceptions=True)
             self._rights.release(self._credential)
             self._hub.leave(self._socket)
 

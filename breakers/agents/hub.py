@@ -10,28 +10,27 @@ import contextlib
 import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
-import psycopg
 import structlog
 from psycopg.rows import dict_row
-from psycopg_pool import PoolTimeout
 
-from breakers.agents.session import OVERLOADED, RESTARTING, TAKEN, Close, Session
+from breakers.agents.session import Session
+from breakers.closing import OVERLOADED, RESTARTING, TAKEN, Close
 from breakers.db import Connection, Pool
 from breakers.desired.converge import Wish
 from breakers.errors import Overloaded
 from breakers.ingest.jobs import Disconnect
 from breakers.ingest.queue import Writer
 from breakers.live.bus import Bus
+from breakers.loops import AWAY, cancel, for_ever
 from breakers.sql import statements
 
 _log = structlog.get_logger(__name__)
 _SQL = statements("desired")
 _encode = msgspec.json.Encoder().encode
-_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
 
 HEARTBEAT_S = 10
 LOST_AFTER_S = 60
@@ -93,24 +92,23 @@ class AgentHub:
         self._read_to: dict[int, int] = {}
         self._dirty: set[int] = set()
         self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[NoReturn]] = []
         bus.on("desired", lambda message: self._mark(message["services"]))
         bus.on("taken", self._on_taken)
 
     def start(self) -> None:
         self._tasks = [
-            asyncio.create_task(self._tell(), name="desired"),
-            asyncio.create_task(self._poll(), name="desired poll"),
-            asyncio.create_task(self._note_heard(), name="heartbeats"),
+            asyncio.create_task(for_ever(self._tell, name="desired")),
+            asyncio.create_task(for_ever(self._poll, name="desired poll", every_s=_POLL_EVERY_S)),
+            asyncio.create_task(
+                for_ever(self._note_heard, name="heartbeats", every_s=_HEARD_EVERY_S)
+            ),
         ]
 
     async def stop(self) -> None:
         for socket in self.sockets():
             socket.close(Close(RESTARTING, "the server is restarting"))
-        for task in self._tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await cancel(self._tasks)
 
     def sockets(self) -> list[AgentSocket]:
         return [socket for sockets in self._sockets.values() for socket in sockets]
@@ -159,19 +157,24 @@ class AgentHub:
                 socket.close(Close(TAKEN, "this instance is connected elsewhere"))
 
     async def _tell(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            dirty, self._dirty = self._dirty, set()
-            try:
-                async with self._pool.connection() as connection:
-                    for service in sorted(dirty):
+        await self._wake.wait()
+        self._wake.clear()
+        dirty, self._dirty = self._dirty, set()
+        try:
+            async with self._pool.connection() as connection:
+                while dirty:
+                    service = min(dirty)
+                    try:
                         await self._tell_service(connection, service)
-            except _AWAY as problem:
-                _log.warning("desired state not read", error=str(problem).strip())
-                self._dirty |= dirty
-                await asyncio.sleep(0.5)
-                self._wake.set()
+                    except AWAY:
+                        raise
+                    except (
+                        Exception
+                    ):  # one service's fault is not the others'; the poll comes back to it
+                        _log.exception("service not told", service=service)
+                    dirty.discard(service)
+        finally:
+            self._mark(list(dirty))
 
     async def _tell_service(self, connection: Connection, service: int) -> None:
         # The number is read before the wishes: what commits between is read twice, never missed.
@@ -180,11 +183,19 @@ class AgentHub:
         if row is None:
             return
         wishes = await self._wishes(connection, service, after=self._read_to.get(service, 0))
-        self._read_to[service] = row[1]
         for socket in list(self._sockets.get(service, ())):
             if socket.welcomed:
-                for desired in socket.session.news(wishes):
-                    socket.owe(desired)
+                self._tell_socket(socket, wishes)
+        self._read_to[service] = row[1]
+
+    @staticmethod
+    def _tell_socket(socket: AgentSocket, wishes: list[Wish]) -> None:
+        try:
+            for desired in socket.session.news(wishes):
+                socket.owe(desired)
+        except Exception:  # it starts afresh: its welcome has all that is wished
+            _log.exception("agent not told", instance=socket.session.introduced)
+            socket.close(Close(RESTARTING, "could not be told; say hello again"))
 
     @staticmethod
     async def _wishes(connection: Connection, service: int, *, after: int) -> list[Wish]:
@@ -194,40 +205,36 @@ class AgentHub:
 
     async def _poll(self) -> None:
         """Finds what no message told of."""
-        while True:
-            await asyncio.sleep(_POLL_EVERY_S)
-            if not self._sockets:
-                continue
-            try:
-                async with self._pool.connection() as connection:
-                    cursor = await connection.execute(
-                        _SQL["numbers"], {"services": list(self._sockets)}
-                    )
-                    numbers = await cursor.fetchall()
-            except _AWAY as problem:
-                _log.warning("desired numbers not read", error=str(problem).strip())
-                continue
-            self._mark([id for id, number in numbers if number > self._read_to.get(id, -1)])
+        if not self._sockets:
+            return
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(_SQL["numbers"], {"services": list(self._sockets)})
+            numbers = await cursor.fetchall()
+        self._mark([id for id, number in numbers if number > self._read_to.get(id, -1)])
 
     async def _note_heard(self) -> None:
         """Writes down who was heard, for all together; finds who was taken over or has gone silent."""
-        while True:
-            await asyncio.sleep(_HEARD_EVERY_S)
-            now = time.monotonic()
-            heard = []
-            for socket in self.sockets():
-                if socket.heard:
-                    socket.heard = False
-                    socket.connected = True
-                    heard.append(socket)
-                elif now - socket.heard_at > LOST_AFTER_S:
-                    # Lost by now or soon: when it wakes, it is to say hello afresh.
-                    socket.close(Close(RESTARTING, "silent for too long"))
-                elif socket.connected and now - socket.heard_at > 3 * HEARTBEAT_S:
-                    socket.connected = False
-                    self._disconnect(socket)
-            if heard:
-                await self._write_heard(heard)
+        now = time.monotonic()
+        heard = []
+        for socket in self.sockets():
+            if socket.heard:
+                socket.heard = False
+                socket.connected = True
+                heard.append(socket)
+            elif now - socket.heard_at > LOST_AFTER_S:
+                # Lost by now or soon: when it wakes, it is to say hello afresh.
+                socket.close(Close(RESTARTING, "silent for too long"))
+            elif socket.connected and now - socket.heard_at > 3 * HEARTBEAT_S:
+                socket.connected = False
+                self._disconnect(socket)
+        if not heard:
+            return
+        try:
+            await self._write_heard(heard)
+        except BaseException:
+            for socket in heard:
+                socket.heard = True
+            raise
 
     def _disconnect(self, socket: AgentSocket) -> None:
         introduced = socket.session.introduced
@@ -245,23 +252,13 @@ class AgentHub:
             for socket in by_session.values()
             if socket.session.introduced
         ]
-        try:
-            async with self._pool.connection() as connection:
-                cursor = await connection.execute(_HEARD, [ids, list(by_session)])
-                for (session,) in await cursor.fetchall():
-                    by_session.pop(session, None)
-        except _AWAY as problem:
-            _log.warning("heartbeats not written", error=str(problem).strip())
-            for socket in heard:
-                socket.heard = True
-            return
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(_HEARD, [ids, list(by_session)])
+            for (session,) in await cursor.fetchall():
+                by_session.pop(session, None)
         # The rest no longer hold their instance: taken over, or lost and to be introduced again.
-        if not by_session:
-            return
-        try:
+        if by_session:
             await self._end_those_taken(by_session)
-        except _AWAY as problem:  # the next heartbeat finds them again
-            _log.warning("takeovers not looked up", error=str(problem).strip())
 
     async def _end_those_taken(self, by_session: Mapping[UUID, AgentSocket]) -> None:
         async with self._pool.connection() as connection:

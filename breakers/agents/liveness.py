@@ -4,21 +4,18 @@ who would have heard. Time in which none of them lived does not count as silence
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
+from typing import NoReturn
 
-import psycopg
 import structlog
-from django.db import Error as DjangoDatabaseError
 from django.db import connections
-from psycopg_pool import PoolTimeout
 
 from breakers.agents.retire import retire_away
 from breakers.db import Pool
 from breakers.desired.expire import expire_due
-from breakers.errors import Overloaded
 from breakers.ingest.jobs import Lose
 from breakers.ingest.queue import Writer
+from breakers.loops import cancel, for_ever
 from breakers.sql import statements
 
 _log = structlog.get_logger(__name__)
@@ -40,7 +37,6 @@ _ANY_DUE = """
     SELECT EXISTS (SELECT FROM override WHERE ended_at IS NULL AND expires_at <= clock_timestamp())
 """
 _FORGET_TOUCHED = statements("board")["forget_touched"]
-_AWAY = (psycopg.Error, DjangoDatabaseError, PoolTimeout, OSError, Overloaded)
 
 
 class Liveness:
@@ -49,30 +45,17 @@ class Liveness:
     def __init__(self, *, pool: Pool, writer: Writer) -> None:
         self._pool = pool
         self._writer = writer
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[NoReturn]] = []
 
     def start(self) -> None:
         self._tasks = [
-            asyncio.create_task(self._every(LOOK_EVERY_S, self._look), name="liveness"),
-            asyncio.create_task(self._every(EXPIRE_EVERY_S, self._expire), name="expiry"),
-            asyncio.create_task(self._every(SWEEP_EVERY_S, self._sweep), name="sweep"),
+            asyncio.create_task(for_ever(self._look, name="liveness", every_s=LOOK_EVERY_S)),
+            asyncio.create_task(for_ever(self._expire, name="expiry", every_s=EXPIRE_EVERY_S)),
+            asyncio.create_task(for_ever(self._sweep, name="sweep", every_s=SWEEP_EVERY_S)),
         ]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    @staticmethod
-    async def _every(seconds: float, look: object) -> None:
-        assert callable(look)
-        while True:
-            try:
-                await look()
-            except _AWAY as problem:
-                _log.warning("time not watched", error=str(problem).strip())
-            await asyncio.sleep(seconds)
+        await cancel(self._tasks)
 
     async def _look(self) -> None:
         async with self._pool.connection() as connection:

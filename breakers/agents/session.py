@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from breakers.access import Actor
+from breakers.closing import FORBIDDEN, NOT_UNDERSTOOD, Close
 from breakers.desired.converge import Wish, owed
 from breakers.errors import FieldError
 from breakers.ingest.jobs import Introduced
@@ -26,19 +27,8 @@ from breakers.wire import (
     Ping,
 )
 
-NOT_UNDERSTOOD, UNAUTHENTICATED, FORBIDDEN, NO_HELLO, TAKEN = 4400, 4401, 4403, 4408, 4409
-RESTARTING, OVERLOADED = 1012, 1013
 _frames = msgspec.json.Decoder(AgentFrame)
 _event = decoder_of(EventBody)
-
-
-class Close(Exception):
-    """The conversation ends with this code; `reason` fits a close frame (123 bytes)."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason.encode()[:120].decode(errors="ignore")
 
 
 @dataclass

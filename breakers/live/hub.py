@@ -9,27 +9,24 @@ growing queue, is known from market-data feeds as conflation.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
-import psycopg
 import structlog
-from psycopg_pool import PoolTimeout
 
 from breakers.db import Connection, Pool
 from breakers.live import board, frames
 from breakers.live.bus import Bus
 from breakers.live.match import Filter, Limits, Match
+from breakers.loops import AWAY, cancel, for_ever
 from breakers.sql import statements
 
 _log = structlog.get_logger(__name__)
 _SQL = statements("board")
 _encode = msgspec.json.Encoder().encode
-_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
 
 FRAME_EVERY_S = 0.05
 REREAD_EVERY_S = 1.0
@@ -123,6 +120,12 @@ class View:
         self._snapshot = None
         return frames.changes(self.version, changed, removed)
 
+    def begin_again(self) -> None:
+        """Each reader gets the whole view once more."""
+        self._snapshot = None
+        for reader in self.readers:
+            reader.owe_snapshot()
+
 
 class Hub:
     """All views of this process."""
@@ -136,7 +139,7 @@ class Hub:
         self._xid: str | None = None
         self._seen: dict[int, int] = {}
         self._reread_at = 0.0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[NoReturn]] = []
         bus.on("changed", lambda message: self.changed(message["breakers"]))
         bus.on("incident", self._incident)
 
@@ -151,15 +154,12 @@ class Hub:
 
     def start(self) -> None:
         self._tasks = [
-            asyncio.create_task(self._tell(), name="hub"),
-            asyncio.create_task(self._reread(), name="hub reread"),
+            asyncio.create_task(for_ever(self._tell, name="hub", every_s=FRAME_EVERY_S)),
+            asyncio.create_task(for_ever(self._reread, name="hub reread", every_s=REREAD_EVERY_S)),
         ]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await cancel(self._tasks)
 
     def changed(self, breaker_ids: Sequence[int]) -> None:
         """These may differ; nobody to tell, nothing to do."""
@@ -203,30 +203,34 @@ class Hub:
             self._views.pop((view.chosen.match, view.chosen.limits), None)
 
     async def _tell(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            ids = [self._changed.pop() for _ in range(min(len(self._changed), READ_MAX))]
-            try:
-                await self._tell_of(ids)
-            except _AWAY as problem:
-                _log.warning("board not read", error=str(problem).strip())
-                self._changed.update(ids)
-                await asyncio.sleep(0.5)
-            except Exception:  # the hub must live on, and a snapshot puts everyone right
-                _log.exception("changes not told")
-                for view in self._views.values():
-                    for reader in view.readers:
-                        reader.owe_snapshot()
+        await self._wake.wait()
+        self._wake.clear()
+        ids = [self._changed.pop() for _ in range(min(len(self._changed), READ_MAX))]
+        try:
+            await self._tell_of(ids)
+        except BaseException:
+            self._changed.update(ids)
+            raise
+        finally:
             if self._changed:
                 self._wake.set()
-            await asyncio.sleep(FRAME_EVERY_S)
 
     async def _tell_of(self, ids: Sequence[int]) -> None:
         if not ids or not self._views:
             return
-        async with self._filling, self._pool.connection() as connection:
-            rows = {row.id: row for row in await board.read(connection, ids=ids)}
+        try:
+            async with self._filling, self._pool.connection() as connection:
+                rows = {row.id: row for row in await board.read(connection, ids=ids)}
+        except AWAY:
+            raise
+        except Exception:  # a row that cannot be read is not the others' fault: look for it
+            if len(ids) == 1:
+                _log.exception("breaker not told", breaker=ids[0])
+                return
+            middle = len(ids) // 2
+            await self._tell_of(ids[:middle])
+            await self._tell_of(ids[middle:])
+            return
         read: dict[int, tuple[int, board.Row | None, bytes]] = {}
         if len(self._seen) > SEEN_MAX:
             self._seen.clear()
@@ -235,26 +239,25 @@ class Hub:
             if row is not None:
                 self._seen[id] = row.change
             read[id] = (row.change, row, _encode(row.summary)) if row else (0, None, b"")
-        for view in self._views.values():
-            frame = view.apply(read)
+        for view in list(self._views.values()):
+            try:
+                frame = view.apply(read)
+            except Exception:  # one view's fault is not the others'; a snapshot puts it right
+                _log.exception("view not told", match=view.chosen.match)
+                view.begin_again()
+                continue
             if frame is not None:
                 for reader in view.readers:
                     reader.owe(frame)
 
     async def _reread(self) -> None:
         """What changed, by the database itself: a transaction still open is looked at again next time."""
-        while True:
-            try:
-                async with self._pool.connection() as connection:
-                    self._xid, changed = await self._changed_since(connection, self._xid)
-                if time.monotonic() - self._reread_at > REFILL_AFTER_S:
-                    await self._refill()
-                self._reread_at = time.monotonic()
-            except _AWAY as problem:
-                _log.warning("changes not read", error=str(problem).strip())
-            else:
-                self.changed([id for id, change in changed if self._seen.get(id, -1) < change])
-            await asyncio.sleep(REREAD_EVERY_S)
+        async with self._pool.connection() as connection:
+            self._xid, changed = await self._changed_since(connection, self._xid)
+        if time.monotonic() - self._reread_at > REFILL_AFTER_S:
+            await self._refill()
+        self._reread_at = time.monotonic()
+        self.changed([id for id, change in changed if self._seen.get(id, -1) < change])
 
     async def _refill(self) -> None:
         """Reads all views anew: what changed meanwhile is no longer on record."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import psycopg
-import structlog
-from psycopg_pool import PoolTimeout
+from typing import NoReturn
 
 from breakers.access import Actor
 from breakers.db import Pool
 from breakers.keyring import Keyring
+from breakers.loops import cancel, for_ever
 
-_log = structlog.get_logger(__name__)
 # With the keyring's two seconds of belief this keeps the contract's five.
 EVERY_S = 2.0
 _SESSIONS = """
@@ -46,30 +42,20 @@ class Rights:
         self._pool = pool
         self._keyring = keyring
         self._held: set[Credential] = set()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[NoReturn]] = []
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._watch(), name="rights")
+        watch = for_ever(self._revoke_those_gone, name="rights", every_s=EVERY_S)
+        self._tasks = [asyncio.create_task(watch)]
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await cancel(self._tasks)
 
     def hold(self, credential: Credential) -> None:
         self._held.add(credential)
 
     def release(self, credential: Credential) -> None:
         self._held.discard(credential)
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY_S)
-            try:
-                await self._revoke_those_gone()
-            except (psycopg.Error, PoolTimeout, OSError) as problem:
-                _log.warning("rights not checked", error=str(problem).strip())
 
     async def _revoke_those_gone(self) -> None:
         by_key = [item for item in self._held if item.key_hash is not None]

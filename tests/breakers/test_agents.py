@@ -399,9 +399,9 @@ async def deaf_agent(web: Web, key: str) -> AsyncIterator[Agent]:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         # Each is answered by about 70 kB, far more in all than the kernel keeps.
         wrong = json.dumps([{"breaker": "catalog", "to": "ajar"}] * 1000)
-        for number in range(150):
+        for number in range(100):
             await deaf.send(f'{{"type":"events","batch":{number},"events":{wrong}}}')
-        await aeventually(lambda: not connection.writable.is_set())
+        await aeventually(lambda: not connection.writable.is_set(), within=20)
         yield agent
         deaf.transport.abort()
 

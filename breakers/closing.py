@@ -1,0 +1,55 @@
+"""How a socket's conversation ends: a reason found by anybody, both of its tasks, and the frame that says why."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any
+
+from breakers.asgi import Send
+
+NOT_UNDERSTOOD, UNAUTHENTICATED, FORBIDDEN, NO_HELLO, TAKEN = 4400, 4401, 4403, 4408, 4409
+RESTARTING, OVERLOADED = 1012, 1013
+_CLOSE_WITHIN_S = 0.5
+
+
+class Close(Exception):
+    """The conversation ends with this code; `reason` fits a close frame (123 bytes)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason.encode()[:120].decode(errors="ignore")
+
+
+async def converse(
+    reading: Coroutine[Any, Any, None],
+    writing: Coroutine[Any, Any, None],
+    *,
+    ended: asyncio.Future[Close],
+) -> None:
+    """Both until one of them is over or there is a reason to end: then neither goes on, whatever it waits for.
+
+    Raises that reason, or what the one raised that was over.
+    """
+    tasks = [asyncio.create_task(one) for one in (reading, writing)]
+    first: set[asyncio.Future[Any]] = {*tasks, ended}
+    try:
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            raise ended.result()
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def close_socket(send: Send, close: Close) -> None:
+    """Says why. A peer that reads nothing cannot be told; the server drops it once the application returns."""
+    with contextlib.suppress(OSError, RuntimeError):  # it may have gone already
+        async with asyncio.timeout(_CLOSE_WITHIN_S):
+            await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
