@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from breakers.errors import Forbidden, NotFound
 from breakers.models import ApiKey, Breaker, Environment, Instance, Person, Role, Scope, Service
 
-_ROLE_CAN = {
+ROLE_CAN = {
     Role.VIEWER: frozenset({Scope.READ}),
     Role.OPERATOR: frozenset({Scope.READ, Scope.OPERATE}),
     Role.ADMIN: frozenset({Scope.READ, Scope.OPERATE, Scope.ADMIN}),
@@ -63,7 +63,7 @@ def actor_of_person(
         kind="person",
         id=person.pk,
         name=person.username,
-        can=_ROLE_CAN[Role(person.role)],
+        can=ROLE_CAN[Role(person.role)],
         environments=names or None,
         address=address,
         request_id=request_id,

@@ -13,14 +13,12 @@ from django.core.asgi import get_asgi_application
 
 django = get_asgi_application()
 
-from channels.auth import AuthMiddlewareStack
-
 import dashboard.celery  # noqa: F401 - the current app, by which work is woken
 from breakers.asgi import Receive, Scope, Send
 from breakers.runtime import Runtime
 from dashboard.bodies import bounded
 from dashboard.health import healthz, readyz
-from dashboard.live.consumer import LiveConsumer
+from dashboard.live.app import watch
 from dashboard.metrics import metrics
 from dashboard.pages.files import PREFIX, static_files
 
@@ -49,7 +47,7 @@ class Entrance:
             if path == "/agent/v1":
                 await self.runtime.agent_app(scope, receive, send)
             elif path == "/live/v1":
-                await self._watch(scope, receive, send)
+                await watch(self.runtime, scope, receive, send)
             else:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008})
@@ -65,10 +63,6 @@ class Entrance:
             await self.runtime.otlp_metrics_app(scope, receive, send)
         else:
             await _django(dict(scope), receive, send)
-
-    async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        consumer = LiveConsumer.as_asgi(runtime=self.runtime)
-        await AuthMiddlewareStack(consumer)(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:

@@ -6,10 +6,9 @@ from typing import Literal
 
 from django.http import HttpResponse
 from ninja import Query, Router
-from pydantic import AwareDatetime
 
 from breakers import access
-from breakers.api.shapes import Authed, Limit, MatchQuery, Rows, SummaryOut, SummaryPage
+from breakers.api.shapes import Authed, Instant, Limit, MatchQuery, Rows, SummaryOut, SummaryPage
 from breakers.cursor import LIMIT_DEFAULT, decode, encode
 from breakers.errors import FieldError, Invalid
 from breakers.history.read import events_of
@@ -63,8 +62,8 @@ def get_breaker_instances(
 def get_breaker_events(
     request: Authed,
     breaker_id: str,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     type: Literal["", "state_change", "snapshot", "note"] = "",
     limit: Limit = LIMIT_DEFAULT,
     cursor: str = "",

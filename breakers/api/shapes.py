@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
 from django.http import HttpRequest
 from ninja import Query, Schema
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from breakers.access import Actor
 from breakers.cursor import LIMIT_MAX
@@ -22,6 +22,17 @@ from breakers.wire import Summary
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies beyond the calendar, in UTC") from None
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time with a zone, in UTC: at the edge of the calendar not every one has a place there."""
 _LONGEST = timedelta(days=366)
 
 
@@ -94,7 +105,7 @@ class OverrideIn(Schema):
     mode: Mode
     reason: Reason
     expires_in: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
     no_expiry: bool = False
     instances: Annotated[list[Name], Field(min_length=1, max_length=1000)] | None = None
     excepted: Annotated[list[Name], Field(max_length=1000, alias="except")] = []

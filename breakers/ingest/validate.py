@@ -43,7 +43,8 @@ class Clock:
     def time_of(self, said: datetime | None) -> datetime:
         if said is None:
             said = self.now if self._last is None else max(self.now, self._last + _STEP)
-        self._last = said
+        # What lies too far ahead is refused, and must not push its successors there.
+        self._last = min(said, self.now + AHEAD)
         return said
 
 

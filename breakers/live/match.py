@@ -45,9 +45,12 @@ class Limits(Struct, frozen=True):
 
 
 class Filter:
-    """A match within limits, made ready for many summaries."""
+    """A match within limits, made ready for many summaries. Raises Invalid."""
 
     def __init__(self, match: Match, limits: Limits) -> None:
+        for name in match.__struct_fields__:
+            if "\0" in getattr(match, name):  # which PostgreSQL would not even be asked for
+                raise Invalid([FieldError((name,), "must not hold NUL")])
         self.match = match
         self.limits = limits
         self._states = match.states()

@@ -1,36 +1,49 @@
-"""`/live/v1`: browsers with a session, and programs with a key, watch the board."""
+"""`/live/v1`: browsers with a session, and programs with a key, watch the board.
+
+A bare ASGI application, which accepts first and then looks up who it is: Channels' middleware would ask the
+database before the accept, where a failure has no code to be told by.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 import psycopg
 import structlog
-from channels.consumer import AsyncConsumer
-from channels.db import database_sync_to_async
-from channels.exceptions import StopConsumer
-from psycopg_pool import PoolTimeout
+from psycopg_pool import PoolTimeout, TooManyRequests
 
-from breakers.access import Actor, actor_of_person
-from breakers.asgi import header
+from breakers.asgi import Receive, Scope, Send, header
+from breakers.closing import (
+    FORBIDDEN,
+    NOT_UNDERSTOOD,
+    OVERLOADED,
+    UNAUTHENTICATED,
+    Close,
+    close_socket,
+    converse,
+)
 from breakers.errors import CallError, Unauthenticated
 from breakers.keys import key_hash
 from breakers.live import frames
 from breakers.live.hub import Reader
 from breakers.live.match import Limits, Match
 from breakers.live.rights import Credential
-from breakers.models import Person, Scope
+from breakers.models import Scope as KeyScope
 from breakers.origins import origin_is_ours
 from breakers.runtime import Runtime
+from dashboard.live.visitor import visitor_of
 
 _log = structlog.get_logger(__name__)
-NOT_UNDERSTOOD, UNAUTHENTICATED, FORBIDDEN, OVERLOADED = 4400, 4401, 4403, 1013
+_KNOWN_WITHIN_S = 6
 _SEND_WITHIN_S = 10
-_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
+_AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    PoolTimeout,
+    TooManyRequests,
+    OSError,
+)
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag="subscribe"):
@@ -46,114 +59,96 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
 _decode = msgspec.json.Decoder(Subscribe | Ping).decode
 
 
-class LiveConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no types
-    """One socket. It holds no channel of the channel layer: the hub listens for all."""
+async def watch(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
+    """One socket, from its handshake to its end."""
+    if (await receive())["type"] != "websocket.connect":
+        return
+    by_session = header(scope, b"authorization") is None
+    if not origin_is_ours(scope, required=by_session):
+        await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
+        return
+    await send({"type": "websocket.accept"})
+    try:
+        await _Watching(runtime, receive, send).run(scope, by_session=by_session)
+    except Close as close:
+        await close_socket(send, close)
+    except _AWAY as problem:
+        _log.warning("watcher turned away", error=str(problem).strip() or type(problem).__name__)
+        await close_socket(send, Close(OVERLOADED, "the database does not answer"))
 
-    channel_layer_alias = "none: the hub listens for all sockets"
 
-    def __init__(self, *, runtime: Runtime) -> None:
+class _Watching:
+    """An accepted socket, the view it has asked for, and the rights by which it may."""
+
+    def __init__(self, runtime: Runtime, receive: Receive, send: Send) -> None:
         self._runtime = runtime
+        self._receive = receive
+        self._send = send
         self._reader = Reader()
-        self._credential: Credential | None = None
-        self._writer: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
 
-    async def websocket_connect(self, message: Mapping[str, Any]) -> None:
-        by_session = header(self.scope, b"authorization") is None
-        if not origin_is_ours(self.scope, required=by_session):
-            await self.send({"type": "websocket.close", "code": 1008})  # unaccepted: HTTP 403
-            return
-        await self.send({"type": "websocket.accept"})
+    async def run(self, scope: Scope, *, by_session: bool) -> None:
+        """Raises Close where the server ends it; returns where the watcher has gone."""
         try:
-            self._credential = (
-                await self._by_session(self.scope["user"]) if by_session else await self._by_key()
-            )
+            async with asyncio.timeout(_KNOWN_WITHIN_S):
+                credential = await (self._by_session(scope) if by_session else self._by_key(scope))
         except Unauthenticated as problem:
-            await self._close(UNAUTHENTICATED, problem.detail)
-            return
-        except _AWAY:
-            await self._close(OVERLOADED, "the database does not answer")
-            return
-        if Scope.READ not in self._credential.actor.can:
-            await self._close(FORBIDDEN, "this needs the scope “read”")
-            return
-        self._runtime.rights.hold(self._credential)
-        self._writer = asyncio.create_task(self._write(), name="live writer")
+            raise Close(UNAUTHENTICATED, problem.detail) from problem
+        if KeyScope.READ not in credential.actor.can:
+            raise Close(FORBIDDEN, "this needs the scope “read”")
+        self._runtime.rights.hold(credential)
+        try:
+            limits = Limits.of(credential.actor)
+            await converse(self._read(limits), self._write(), ended=self._ended)
+        finally:
+            self._runtime.rights.release(credential)
+            self._runtime.hub.leave(self._reader)
 
-    async def _by_session(self, user: Any) -> Credential:
-        person = await database_sync_to_async(_person)(user)
-        if person is None:
+    async def _by_session(self, scope: Scope) -> Credential:
+        visitor = await visitor_of(scope, self._runtime.pool)
+        if visitor is None:
             raise Unauthenticated("Sign in first.")
-        person, actor = person
         return Credential(
-            actor=actor,
-            session_key=self.scope["session"].session_key,
-            password=person.password,
-            role=person.role,
+            actor=visitor.actor,
+            session_key=visitor.session_key,
+            password=visitor.password,
+            role=visitor.role,
             revoke=self._revoke,
         )
 
-    async def _by_key(self) -> Credential:
-        actor = await self._runtime.keyring.actor_of(self.scope)
-        _, _, text = (header(self.scope, b"authorization") or "").partition(" ")
+    async def _by_key(self, scope: Scope) -> Credential:
+        actor = await self._runtime.keyring.actor_of(scope)
+        _, _, text = (header(scope, b"authorization") or "").partition(" ")
         return Credential(actor=actor, key_hash=key_hash(text.strip()), revoke=self._revoke)
 
     def _revoke(self) -> None:
-        self._revoked = asyncio.ensure_future(self._close(UNAUTHENTICATED, "rights have changed"))
+        if not self._ended.done():
+            self._ended.set_result(Close(UNAUTHENTICATED, "rights have changed"))
 
-    async def websocket_receive(self, message: Mapping[str, Any]) -> None:
-        if self._credential is None:
-            return
-        try:
-            frame: Subscribe | Ping = _decode(message.get("text") or "")
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
-            await self._close(NOT_UNDERSTOOD, str(problem))
-            return
-        if isinstance(frame, Ping):
-            if self._runtime.hub.in_sight:
+    async def _read(self, limits: Limits) -> None:
+        while (message := await self._receive())["type"] != "websocket.disconnect":
+            try:
+                frame: Subscribe | Ping = _decode(message.get("text") or "")
+            except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+                raise Close(NOT_UNDERSTOOD, str(problem)) from problem
+            if isinstance(frame, Subscribe):
+                await self._subscribe(frame.match, limits)
+            elif self._runtime.hub.in_sight:
                 self._reader.owe(frames.PONG)
-            return
-        try:
-            await self._runtime.hub.join(
-                self._reader, frame.match, Limits.of(self._credential.actor)
-            )
-        except CallError as problem:
-            await self._close(NOT_UNDERSTOOD, problem.detail)
-        except _AWAY:
-            await self._close(OVERLOADED, "the database does not answer")
 
-    async def websocket_disconnect(self, message: Mapping[str, Any]) -> None:
-        self._end()
-        raise StopConsumer
+    async def _subscribe(self, match: Match, limits: Limits) -> None:
+        try:
+            await self._runtime.hub.join(self._reader, match, limits)
+        except CallError as problem:
+            raise Close(NOT_UNDERSTOOD, problem.detail) from problem
 
     async def _write(self) -> None:
-        with contextlib.suppress(OSError, RuntimeError):  # the socket has gone
-            while True:
-                frame = await self._reader.next()
-                try:
-                    async with asyncio.timeout(_SEND_WITHIN_S):
-                        await self.send({"type": "websocket.send", "text": frame})
-                except TimeoutError:
-                    await self._close(OVERLOADED, "too slow to be told")
-                    return
-
-    async def _close(self, code: int, reason: str) -> None:
-        self._end()
-        self._credential = None
-        short = reason.encode()[:120].decode(errors="ignore")
-        with contextlib.suppress(OSError, RuntimeError):
-            await self.send({"type": "websocket.close", "code": code, "reason": short})
-
-    def _end(self) -> None:
-        self._runtime.hub.leave(self._reader)
-        if self._credential is not None:
-            self._runtime.rights.release(self._credential)
-        if self._writer is not None and self._writer is not asyncio.current_task():
-            self._writer.cancel()
-
-
-def _person(user: Any) -> tuple[Person, Actor] | None:
-    """The person behind a session, freshly read, and what they may."""
-    if not user.is_authenticated:
-        return None
-    person = Person.objects.filter(pk=user.pk, is_active=True).first()
-    return None if person is None else (person, actor_of_person(person))
+        while True:
+            frame = await self._reader.next()
+            try:
+                async with asyncio.timeout(_SEND_WITHIN_S):
+                    await self._send({"type": "websocket.send", "text": frame})
+            except TimeoutError as problem:
+                raise Close(OVERLOADED, "too slow to be told") from problem
+            except OSError:  # the watcher has gone
+                return

@@ -333,3 +333,29 @@ async def test_the_smallest_numbers_do_not_fail_the_board(web: Web) -> None:
 
     assert refused.status_code == 422
     assert (await web.breaker("orders", "catalog"))["failure_rate"] == 0
+
+
+async def test_a_time_at_the_end_of_the_calendar_is_refused_and_its_successor_is_not(
+    web: Web,
+) -> None:
+    answer = await web.post_events(event(occurred_at="9999-12-31T23:59:59.999999Z"), event())
+
+    assert answer.status_code == 202
+    assert answer.json()["accepted"] == 1
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+async def test_a_span_beyond_the_calendar_is_invalid_input(web: Web, at: str) -> None:
+    await web.post_events(event())
+    one = await web.breaker("orders", "catalog")
+
+    for name in ("since", "until"):
+        answer = await web.http.get(
+            f"/api/v1/breakers/{one['id']}/events", params={name: at}, headers=web.bearer()
+        )
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["loc"] == [name]
+    wish = {"mode": "forced_open", "reason": "x", "expires_at": at}
+    forced = await web.call("PUT", f"breakers/{one['id']}/override", wish)
+    assert forced.status_code == 422
+    assert forced.json()["errors"][0]["loc"] == ["expires_at"]

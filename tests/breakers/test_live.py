@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
+from django.test import Client
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from alerts.evaluate import evaluate_pending
+from breakers.models import Person, Role
 from tests.support.make import make_key, make_rule
 from tests.support.web import Watcher, Web
 
@@ -163,6 +166,8 @@ async def test_a_ping_is_answered_while_the_database_is_in_sight(web: Web) -> No
         ("nonsense", 4400),
         ('{"type":"rumour"}', 4400),
         ('{"type":"subscribe","match":{"state":"ajar"}}', 4400),
+        ('{"type":"subscribe","match":{"q":"a\\u0000"}}', 4400),
+        ('{"type":"subscribe","match":{"service":"\\u0000"}}', 4400),
     ],
 )
 async def test_what_is_not_understood_closes_the_socket(web: Web, frame: str, code: int) -> None:
@@ -191,3 +196,62 @@ async def test_a_session_needs_our_own_origin(web: Web, headers: dict[str, str])
             pass
 
     assert refused.value.response.status_code == 403
+
+
+async def sign_in(web: Web, *, role: str = "viewer") -> dict[str, str]:
+    """The headers of a browser in which somebody has signed in."""
+
+    def begin() -> str:
+        person = Person.objects.create_person(
+            username="grace", password="a password", role=Role(role)
+        )
+        client = Client()
+        client.force_login(person)
+        return str(client.cookies["sessionid"].value)
+
+    cookie = await sync_to_async(begin)()
+    return {"Cookie": f"theme=dark; sessionid={cookie}", "Origin": f"http://{web.host}"}
+
+
+async def test_a_session_sees_the_board(web: Web) -> None:
+    await web.post_events(event())
+    async with web.socket("/live/v1", **await sign_in(web)) as socket:
+        watcher = Watcher(socket)
+        await watcher.subscribe()
+        await watcher.take()
+
+    assert [item["service"] for item in watcher.board.values()] == ["orders"]
+
+
+async def closed_with(socket: ClientConnection) -> int:
+    await asyncio.wait_for(socket.wait_closed(), 10)
+    assert socket.close_code is not None
+    return socket.close_code
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"is_active": False}, {"password": "another"}, {"role": "admin"}],
+    ids=["switched off", "password", "role"],
+)
+async def test_a_change_of_the_person_ends_the_socket_and_a_sign_out_of_it_all(
+    web: Web, change: dict[str, Any]
+) -> None:
+    headers = await sign_in(web)
+    async with web.socket("/live/v1", **headers) as socket:
+        watcher = Watcher(socket)
+        await watcher.subscribe()
+        await watcher.take()
+        await Person.objects.filter(username="grace").aupdate(**change)
+
+        assert await closed_with(socket) == 4401
+    if "role" not in change:
+        async with web.socket("/live/v1", **headers) as socket:
+            assert await closed_with(socket) == 4401
+
+
+@pytest.mark.parametrize("cookie", ["", "nonsense", "a" * 32, "%00", "\xe9"])
+async def test_a_cookie_of_no_session_is_told_by_code(web: Web, cookie: str) -> None:
+    headers = {"Cookie": f"sessionid={cookie}", "Origin": f"http://{web.host}"}
+    async with web.socket("/live/v1", **headers) as socket:
+        assert await closed_with(socket) == 4401
