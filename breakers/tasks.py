@@ -8,6 +8,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
+from breakers.agents.retire import prune_retired
 from breakers.history.upkeep import forget_event_times, forget_exports, make_partitions_ahead
 from breakers.metrics.rollup import forget_old_sums, roll_up
 
@@ -20,10 +21,15 @@ def maintain() -> None:
     now = timezone.now()
     made = make_partitions_ahead(now)
     forgotten = forget_event_times(older_than=now - timedelta(days=8))
+    pruned = prune_retired()
     forget_exports(older_than=now - timedelta(days=8))
     dropped = forget_old_sums(now=now)
     _log.info(
-        "history maintained", partitions_made=made, times_forgotten=forgotten, sums_dropped=dropped
+        "history maintained",
+        partitions_made=made,
+        times_forgotten=forgotten,
+        instances_pruned=pruned,
+        sums_dropped=dropped,
     )
 
 

@@ -1,4 +1,5 @@
-"""Retiring instances that stayed away without a goodbye; they leave the board, and their history stays."""
+"""Retiring instances that stayed away without a goodbye: they leave the board, and their history stays. Once
+that is gone too, they are pruned."""
 
 from __future__ import annotations
 
@@ -45,6 +46,27 @@ def retire_instance(instance: Instance, *, reason: str, by: Actor) -> None:
             environment=service.environment.name,
             service=service.name,
         )
+
+
+def prune_retired() -> int:
+    """Deletes retired instances that history has nothing of any more; how many."""
+    pruned = 0
+    while True:
+        with transaction.atomic():
+            found = [id for (id,) in _fetch("prunable")]
+            if not found:
+                return pruned
+            _fetch("lock_breakers", instances=found)
+            rows = _fetch("prune", instances=found)
+            gone = [id for id, _ in rows]
+            with connection.cursor() as cursor:
+                cursor.execute(_SQL["delete_instances"], {"instances": gone})
+                if rows and rows[0][1]:
+                    # Writers remember states by the breaker's change number.
+                    cursor.execute(_SQL["touch_breakers"], {"breakers": rows[0][1]})
+            pruned += len(gone)
+        if not gone:
+            return pruned  # all came back, a moment ago
 
 
 def _retire(instances: Sequence[int], *, heard_before: datetime) -> list[int]:

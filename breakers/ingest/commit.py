@@ -18,7 +18,7 @@ from breakers.ingest.jobs import AnyJob, Batch, Disconnect, Introduce, Lose, Rep
 from breakers.ingest.ledger import Ledger
 from breakers.ingest.outrun import Outrun
 from breakers.ingest.partitions import Partitions
-from breakers.ingest.registry import Registry
+from breakers.ingest.registry import GoneFromRegistry, Registry
 from breakers.ingest.remembered import Remembered, Spoken
 from breakers.ingest.rows import Key, Pair, Row, event_line, outcomes_of, settle, snapshot_line
 from breakers.ingest.statements import Statements
@@ -39,10 +39,6 @@ class Memory:
         self.partitions.forget()
         self.states.forget()
         self.spoken = Spoken()
-
-
-class GoneFromRegistry(Exception):
-    """A remembered row no longer exists; forget what is remembered and try again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +138,9 @@ async def _commit(
     speaking = {row.pair[1] for row in accepted}
     effects.spoke = memory.spoken.silent(speaking) | (speaking & ledger.read_again)
     if effects.spoke:
-        await db.execute("touch_instances", instances=sorted(effects.spoke))
+        [(there,)] = await db.fetch("touch_instances", instances=sorted(effects.spoke))
+        if there < len(effects.spoke):
+            raise GoneFromRegistry
     decisions = Decisions(db, ledger, registry, pairs_of=locked.pairs_of, targets=locked.targets)
     targets = _new_targets(accepted, locked)
     for job in jobs:

@@ -20,7 +20,7 @@ from breakers.ingest.jobs import (
     Retire,
 )
 from breakers.ingest.ledger import Ledger
-from breakers.ingest.registry import Registry
+from breakers.ingest.registry import GoneFromRegistry, Registry
 from breakers.ingest.rows import Pair, Row, as_json, event_line
 from breakers.ingest.statements import Statements
 from breakers.states import Origin, State
@@ -85,7 +85,7 @@ class Decisions:
             item.breaker: self._registry.breaker_id(service, item.breaker)
             for item in hello.breakers
         }
-        [(taken_from, boot_before)] = await self._db.fetch(
+        found = await self._db.fetch(
             "introduce",
             instance=instance,
             session=job.session,
@@ -95,6 +95,9 @@ class Decisions:
             labels=as_json(hello.labels) or "{}",
             connected=job.connected,
         )
+        if not found:
+            raise GoneFromRegistry
+        [(taken_from, boot_before)] = found
         if hello.breakers:
             presented = {ids[item.breaker]: item for item in hello.breakers}
             await self._db.execute(

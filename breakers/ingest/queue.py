@@ -18,9 +18,10 @@ from breakers.db import Pool
 from breakers.errors import FieldError, Overloaded
 from breakers.ingest.beyond import Within
 from breakers.ingest.bounds import BeyondBound
-from breakers.ingest.commit import Care, Effects, GoneFromRegistry, Memory, commit_group
+from breakers.ingest.commit import Care, Effects, Memory, commit_group
 from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
 from breakers.ingest.ledger import RankMoved
+from breakers.ingest.registry import GoneFromRegistry
 
 _log = structlog.get_logger(__name__)
 Answer = TypeVar("Answer")

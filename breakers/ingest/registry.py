@@ -16,6 +16,10 @@ _SQL = statements("registry")
 _REMEMBERED = 200_000
 
 
+class GoneFromRegistry(Exception):
+    """A remembered row no longer exists; forget what is remembered and try again."""
+
+
 class Registry:
     """The ids of environments, services, instances and breakers, in this process."""
 

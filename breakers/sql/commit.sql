@@ -124,13 +124,16 @@ WHERE b.id = a.id
 RETURNING b.id, b.change
 
 -- name: touch_instances
--- An instance that speaks is neither lost nor retired. Not more often than each 5 s, for the row's sake.
-UPDATE instance SET last_seen = now(), lost_at = NULL, retired_at = NULL
-WHERE id IN (
-    SELECT id FROM instance
-    WHERE id = ANY(%(instances)s)
-      AND (last_seen < now() - interval '5 seconds' OR lost_at IS NOT NULL OR retired_at IS NOT NULL)
-    ORDER BY id FOR UPDATE)
+-- An instance that speaks is neither lost nor retired. Not more often than each 5 s, for the row's sake. Gives
+-- how many there are: one that is remembered may have been pruned, and history has no foreign key to tell.
+WITH touched AS (
+    UPDATE instance SET last_seen = now(), lost_at = NULL, retired_at = NULL
+    WHERE id IN (
+        SELECT id FROM instance
+        WHERE id = ANY(%(instances)s)
+          AND (last_seen < now() - interval '5 seconds' OR lost_at IS NOT NULL OR retired_at IS NOT NULL)
+        ORDER BY id FOR UPDATE))
+SELECT count(*) FROM instance WHERE id = ANY(%(instances)s)
 
 -- name: breakers_of_instances
 SELECT breaker_id, instance_id FROM breaker_instance WHERE instance_id = ANY(%(instances)s)

@@ -34,3 +34,28 @@ RETURNING breaker_id
 WITH touched AS (INSERT INTO touched (breakers) VALUES (%(breakers)s))
 UPDATE breaker SET change = change + 1, updated_at = clock_timestamp()
 WHERE id = ANY(%(breakers)s)
+
+-- name: prunable
+-- Retired for an hour, and no event of theirs is left in history, nor one that waits to be judged. All events of
+-- an instance lie between 7 days before it was first heard of and 5 minutes after it was retired.
+SELECT i.id FROM instance i
+WHERE i.retired_at < now() - interval '1 hour'
+  AND NOT EXISTS (
+    SELECT FROM breaker b JOIN event e ON e.breaker_id = b.id
+    WHERE b.service_id = i.service_id AND e.instance_id = i.id
+      AND e.occurred_at BETWEEN i.created_at - interval '8 days' AND i.retired_at + interval '1 hour')
+  AND NOT EXISTS (SELECT FROM outbox o WHERE o.instance_id = i.id)
+ORDER BY i.id LIMIT 1000
+
+-- name: prune
+-- Whoever came back meanwhile stays; the breakers are locked by now.
+WITH gone AS (
+    SELECT id FROM instance
+    WHERE id = ANY(%(instances)s) AND retired_at < now() - interval '1 hour' ORDER BY id FOR UPDATE
+),
+boots AS (DELETE FROM boot WHERE instance_id IN (SELECT id FROM gone)),
+inside AS (DELETE FROM breaker_instance WHERE instance_id IN (SELECT id FROM gone) RETURNING breaker_id)
+SELECT id, (SELECT array_agg(DISTINCT breaker_id) FROM inside) FROM gone
+
+-- name: delete_instances
+DELETE FROM instance WHERE id = ANY(%(instances)s)
