@@ -41,6 +41,7 @@ def _inside(row: BreakerInstance, revision: int) -> dict[str, Any]:
         "last_seen": told_time(instance.last_seen),
         "connected": instance.connected,
         "lost_at": told_time(instance.lost_at),
+        "clock_behind": instance.clock_behind_s,
         "revision": revision,
         "applied_revision": row.applied_revision,
         "apply_error": row.refused_error if refused else None,
@@ -88,6 +89,7 @@ def _instance(row: Instance) -> dict[str, Any]:
         "created_at": told_time(row.created_at),
         "last_seen": told_time(row.last_seen),
         "lost_at": told_time(row.lost_at),
+        "clock_behind": row.clock_behind_s,
         "breakers": getattr(row, "breakers", 0),
     }
 

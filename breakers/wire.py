@@ -136,6 +136,8 @@ class Hello(Struct, frozen=True, tag="hello"):
     labels: Labels = {}
     breakers: Annotated[list[BreakerHello], Meta(max_length=1000)] = []
     protocol: int = 1
+    sent_at: Time | None = None
+    """By the agent's clock."""
 
 
 class Goodbye(Struct, frozen=True, tag="goodbye"):
@@ -161,7 +163,9 @@ class Applied(Struct, frozen=True, tag="applied"):
 
 
 class Ping(Struct, frozen=True, tag="ping"):
-    """A sign of life, answered by a pong."""
+    """A sign of life, answered by a pong; `sent_at` is by the agent's clock."""
+
+    sent_at: Time | None = None
 
 
 AgentFrame = Hello | Goodbye | Events | Applied | Ping

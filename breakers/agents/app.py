@@ -187,15 +187,19 @@ class _Conversation:
                 return
 
     async def _handle(self, text: str) -> None:
-        effect = self._session.receive(text, now=datetime.now(UTC))
+        now, at = datetime.now(UTC), time.monotonic()
+        effect = self._session.receive(text, now=now)
         match effect:
             case Hello():
+                self._socket.clock.sent(effect.sent_at, now=now, at=at)
                 await self._greet(effect)
             case EventBatch():
+                self._socket.clock.happened(effect.newest, now=now, at=at)
                 await self._store(effect)
             case Applied():
                 await self._report(effect)
             case Ping():
+                self._socket.clock.sent(effect.sent_at, now=now, at=at)
                 self._socket.owe({"type": "pong"})
             case Goodbye():
                 await self._retire()
@@ -228,6 +232,8 @@ class _Conversation:
 
     async def _rest(self, seconds: float) -> None:
         """Reads nothing meanwhile, and lets neither side take the other for gone."""
+        if seconds:
+            self._socket.clock.forget()
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(left, HEARTBEAT_S))

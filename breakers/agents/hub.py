@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from psycopg.rows import dict_row
 
+from breakers.agents.clock import ClockOffset
 from breakers.agents.session import Session
 from breakers.closing import OVERLOADED, RESTARTING, TAKEN, Close
 from breakers.db import Connection, Pool
@@ -39,8 +40,9 @@ _POLL_EVERY_S = 1.0
 # A whole hello's breakers, and as many revisions again.
 _OWED_MAX = 2000
 _HEARD = """
-    UPDATE instance i SET last_seen = now(), connected = true
-    FROM unnest(%s::bigint[], %s::uuid[]) AS heard (id, session)
+    UPDATE instance i SET last_seen = now(), connected = true,
+        clock_behind_s = coalesce(heard.clock_behind_s, i.clock_behind_s)
+    FROM unnest(%s::bigint[], %s::uuid[], %s::float8[]) AS heard (id, session, clock_behind_s)
     WHERE i.id = heard.id AND i.session = heard.session AND i.lost_at IS NULL AND i.retired_at IS NULL
     RETURNING i.session
 """
@@ -53,6 +55,7 @@ class AgentSocket:
         self.session = session
         self.welcomed = False
         self.heard_at = time.monotonic()
+        self.clock = ClockOffset(since=self.heard_at)
         self.heard = False
         self.connected = True
         self.ended: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
@@ -252,8 +255,10 @@ class AgentHub:
             for socket in by_session.values()
             if socket.session.introduced
         ]
+        now = time.monotonic()
+        behind = [socket.clock.behind_s(at=now) for socket in by_session.values()]
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(_HEARD, [ids, list(by_session)])
+            cursor = await connection.execute(_HEARD, [ids, list(by_session), behind])
             for (session,) in await cursor.fetchall():
                 by_session.pop(session, None)
         # The rest no longer hold their instance: taken over, or lost and to be introduced again.

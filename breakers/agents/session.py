@@ -40,6 +40,11 @@ class EventBatch:
     events: list[Happened] = field(default_factory=list)
     rejected: dict[int, tuple[FieldError, ...]] = field(default_factory=dict)
 
+    @property
+    def newest(self) -> datetime | None:
+        """The last time of an event that has one of its own."""
+        return max((event.occurred_at for event in self.events if event.timed), default=None)
+
 
 Effect = Hello | Goodbye | EventBatch | Applied | Ping
 

@@ -83,6 +83,8 @@ class Instance(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     last_seen = models.DateTimeField(db_default=Now())
     lost_at = models.DateTimeField(null=True)
+    clock_behind_s = models.FloatField(null=True)
+    """How far its clock is behind the server's, negative: ahead; null: not known."""
     retired_at = models.DateTimeField(null=True)
 
     class Meta:

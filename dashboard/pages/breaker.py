@@ -38,6 +38,7 @@ class InstanceRow:
     """As people mean it, after the words of `lead`: the beginning of the outage, its probes included."""
     last_seen: datetime | None
     lost: bool
+    clock_behind_s: float | None
     applied: int
     refused: int | None
     """The revision that it refused last, with its `error`."""
@@ -152,6 +153,7 @@ def _instance_row(one: dict[str, Any]) -> InstanceRow:
         standing_since=standing_since,
         last_seen=_moment(one["last_seen"]),
         lost=one["lost_at"] is not None,
+        clock_behind_s=one["clock_behind"],
         applied=one["applied_revision"],
         refused=refusal["revision"],
         error=refusal["error"] or "",

@@ -46,6 +46,11 @@ def asset(name: str) -> str:
         ) from error
 
 
+@register.filter
+def clock_off(behind_s: float | None) -> str:
+    return words.clock_off(behind_s)
+
+
 @register.simple_tag
 def glyph(state: str) -> SafeString:
     """The state as a circuit diagram draws it; its word always stands beside it."""

@@ -117,6 +117,17 @@ def rate_words(summary: Summary) -> str:
     return "no calls" if summary.calls_per_second == 0 else "no rate yet"
 
 
+CLOCK_OFF_S = 5
+"""Less is the network's doing, and harms nothing."""
+
+
+def clock_off(behind_s: float | None) -> str:
+    """ "clock 12 s behind", "clock 3 min 05 s ahead", or nothing where it is right or not known."""
+    if behind_s is None or abs(behind_s) <= CLOCK_OFF_S:
+        return ""
+    return f"clock {lasting(abs(behind_s))} {'behind' if behind_s > 0 else 'ahead'}"
+
+
 def counted(count: int, one: str, many: str | None = None) -> str:
     """ "1 breaker", "1,204 breakers"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

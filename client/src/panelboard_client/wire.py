@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Dict, List, NamedTuple, Optional, Union
@@ -125,6 +126,7 @@ def hello(
         {
             "type": "hello",
             "protocol": 1,
+            "sent_at": rfc3339(time.time()),
             "service": service,
             "environment": environment,
             "instance": instance,
@@ -155,7 +157,7 @@ def applied(answer: Applied) -> str:
 
 
 def ping() -> str:
-    return '{"type":"ping"}'
+    return encode({"type": "ping", "sent_at": rfc3339(time.time())})
 
 
 def goodbye() -> str:
