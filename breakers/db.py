@@ -2,31 +2,75 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
+import psycopg
 from django.conf import settings
 from psycopg import AsyncConnection
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
-Connection = AsyncConnection[TupleRow]
+Answer = TypeVar("Answer")
+
+ANSWERS_WITHIN_S = 5.5
+"""A little above the server's own bounds below, so that a server which lives says itself what took so long."""
+_OPTIONS = (
+    "-c statement_timeout=5000 -c lock_timeout=4500 -c idle_in_transaction_session_timeout=30000"
+)
+_TAKEN_WITHIN_S = 2.0
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server holds the connection and says nothing: whether it did what it was asked is unknown."""
+
+
+class Connection(AsyncConnection[TupleRow]):
+    """One that gives up on a server that is frozen, which keeps no time-out of its own and still takes in what
+    is sent. It is closed then, so that nothing of it goes back into the pool."""
+
+    patience_s = ANSWERS_WITHIN_S
+
+    async def wait(
+        self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None
+    ) -> Answer:
+        limit = self.patience_s if timeout is None else min(timeout, self.patience_s)
+        try:
+            return await super().wait(gen, interval, limit)
+        except psycopg.OperationalError as problem:
+            # What the server itself refuses ends the statement; only silence leaves it going.
+            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                raise
+            self.pgconn.finish()
+            raise NoAnswer(f"no answer within {limit:g} s") from problem
+
+
 Pool = AsyncConnectionPool[Connection]
 
-_OPTIONS = (
-    "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000"
-)
+
+async def _still_answers(connection: Connection) -> None:
+    """A connection that died with its server, or is frozen with it, is noticed before it is handed out."""
+    connection.patience_s = _TAKEN_WITHIN_S
+    try:
+        await connection.execute("")
+    finally:
+        connection.patience_s = ANSWERS_WITHIN_S
 
 
 def make_pool(*, size: int = 4) -> Pool:
     """A closed pool; open it in the loop that will use it. Getting a connection waits 5 s at most."""
+    arguments: dict[str, Any] = {"autocommit": True, "connect_timeout": 5, "options": _OPTIONS}
     return AsyncConnectionPool(
         settings.DATABASE_URL,
-        kwargs={"autocommit": True, "connect_timeout": 5, "options": _OPTIONS},
+        connection_class=Connection,
+        kwargs=arguments,
         min_size=1,
         max_size=size,
         open=False,
         timeout=5,
         max_waiting=200,
-        # A connection that died with the server is noticed before it is handed out.
-        check=AsyncConnectionPool.check_connection,
+        check=_still_answers,
         reconnect_timeout=30,
         name="panelboard",
     )

@@ -8,13 +8,13 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import psycopg
 import structlog
 from psycopg_pool import PoolTimeout, TooManyRequests
 
-from breakers.db import Pool
+from breakers.db import NoAnswer, Pool
 from breakers.errors import FieldError, Overloaded
 from breakers.ingest.beyond import Within
 from breakers.ingest.bounds import BeyondBound
@@ -22,6 +22,7 @@ from breakers.ingest.commit import Care, Effects, Memory, commit_group
 from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
 from breakers.ingest.ledger import RankMoved
 from breakers.ingest.registry import GoneFromRegistry
+from breakers.loops import cancel, for_ever
 
 _log = structlog.get_logger(__name__)
 Answer = TypeVar("Answer")
@@ -59,21 +60,17 @@ class Writer:
         self._idle.set()
         self._memory = Memory()
         self._careful_for = 0
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[NoReturn]] = []
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="ingest writer")
+        self._tasks = [asyncio.create_task(for_ever(self._run, name="ingest writer"))]
 
     async def stop(self, *, within_s: float = 10) -> None:
         """Commits what waits, for at most `within_s` seconds, and ends."""
-        if self._task is None:
-            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await cancel(self._tasks)
         self._answer_all(list(self._waiting), Overloaded("The server is stopping."))
 
     @property
@@ -99,19 +96,24 @@ class Writer:
         return job.done
 
     async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                group = self._take()
-                try:
-                    await self._write(group)
-                except Exception as problem:  # the writer must live on; its senders are told
-                    _log.exception("group not committed", jobs=len(group))
-                    self._answer_all(group, Overloaded(f"Not stored: {type(problem).__name__}."))
-                finally:
-                    self._weight -= sum(job.weight for job in group)
-            self._idle.set()
+        await self._wake.wait()
+        self._wake.clear()
+        while self._waiting:
+            group = self._take()
+            try:
+                await self._write(group)
+            except Exception as problem:  # the writer must live on; its senders are told
+                _log.exception("group not committed", jobs=len(group))
+                self._answer_all(group, Overloaded(f"Not stored: {type(problem).__name__}."))
+            finally:
+                self._weight -= sum(job.weight for job in group)
+        self._idle.set()
+
+    def _give_up_waiting(self, problem: Exception) -> None:
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        self._weight -= sum(job.weight for job in waiting)
+        self._answer_all(waiting, problem)
 
     def _take(self) -> list[AnyJob]:
         group: list[AnyJob] = [self._waiting.popleft()]
@@ -130,7 +132,11 @@ class Writer:
         except _AWAY as problem:
             # Also when COMMIT itself was cut off: whether it held is unknown, so nobody is told it did.
             _log.warning("database away", error=str(problem).strip(), jobs=len(group))
-            self._answer_all(group, Overloaded("The database does not answer.", retry_after=2))
+            away = Overloaded("The database does not answer.", retry_after=2)
+            self._answer_all(group, away)
+            if isinstance(problem, NoAnswer | PoolTimeout):
+                # That took seconds, and will again: what came meanwhile has waited long enough.
+                self._give_up_waiting(away)
             return
         except Exception as problem:
             # Data, or a fault of ours that some data brings out: others must not suffer for it.

@@ -6,10 +6,10 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tests.support.eventually import eventually
-from tests.support.stack import Stack
+from tests.support.stack import Stack, children
 
 BACK_WITHIN_S = 30
 
@@ -42,3 +42,21 @@ def outage(stack: Stack, *parts: str) -> Iterator[None]:
         every=0.05,
     )
     assert time.monotonic() - began < BACK_WITHIN_S
+
+
+@contextmanager
+def frozen(stack: Stack, part: str) -> Iterator[None]:
+    """The part and all below it stand still within the block: they hold every connection, take in what is
+    sent, and answer nobody."""
+    pid = stack.pid(part)
+    stopped = [pid, *children(pid)]
+    for one in stopped:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for one in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGCONT)
+    eventually(stack.is_ready, within=BACK_WITHIN_S)
