@@ -86,9 +86,13 @@ class Couriers:
         if one.ready is not None:
             self._results.put((one, one.ready, 0))
             return
-        threading.Thread(
+        sender = threading.Thread(
             target=self._send, args=(one,), name=f"delivery-{one.id}", daemon=True
-        ).start()
+        )
+        try:
+            sender.start()
+        except RuntimeError:  # the machine gives us no more threads
+            self._results.put((one, Failed(None, "There was no thread to send it."), 0))
 
     def _send(self, one: Claimed) -> None:
         began = time.monotonic()

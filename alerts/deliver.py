@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 
 from alerts.channels import ChannelKind as Kind
@@ -100,14 +100,27 @@ def _claim(delivery_id: int, failing: bool, now: datetime) -> Claimed | None:
         row.attempts += 1
         kind, problem = _kind_of(row.channel)
         row.leased_until = now + timedelta(seconds=kind.lease_s if kind else Kind.lease_s)
+        row.save(update_fields=["fence", "attempts", "leased_until"])
         parcel = None
         if kind is not None:
-            if row.body is None:
-                row.body = kind.render(from_json(row.message), summaries(_breakers(row)))
-            parcel = _parcel(row, now)
-        row.save(update_fields=["fence", "attempts", "leased_until", "body"])
+            parcel, problem = _packed(row, kind, now)
     ready = Failed(None, problem) if problem else None
     return Claimed(row.pk, row.fence, row.channel_id, failing, kind, parcel, ready)
+
+
+def _packed(row: Delivery, kind: Kind, now: datetime) -> tuple[Parcel | None, str]:
+    """What to send, or why it cannot be put together: an attempt that failed, which holds up no other."""
+    try:
+        with transaction.atomic():
+            if row.body is None:
+                row.body = kind.render(from_json(row.message), summaries(_breakers(row)))
+                row.save(update_fields=["body"])
+            return _parcel(row, now), ""
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as problem:
+        _log.exception("delivery not rendered", delivery=row.pk)
+        return None, f"The message could not be put together ({type(problem).__name__})."
 
 
 def _kind_of(channel: Channel) -> tuple[Kind | None, str]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from alerts import outbound
+from alerts.channels.webhook import Webhook
 from alerts.couriers import Couriers
 from alerts.evaluate import evaluate_pending
+from alerts.messages import Message
 from alerts.models import Delivery
+from breakers.wire import Summary
 from tests.support.eventually import eventually
 from tests.support.make import happens, make_breaker, make_channel, make_rule
 
@@ -91,6 +94,37 @@ def test_a_run_while_another_runs_returns_at_once_and_is_heard(httpserver: HTTPS
     runner.join(10)
 
     assert Delivery.objects.filter(status="sent").count() == 2
+
+
+@pytest.mark.parametrize("fault", ["render", "a body that cannot be stored", "message"])
+def test_a_delivery_that_cannot_be_put_together_fails_alone(
+    httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, fault: str
+):
+    httpserver.expect_request("/hook").respond_with_data("", status=200)
+    make_rule(channels=[make_channel(kind="webhook", config={"url": httpserver.url_for("/hook")})])
+    for target in ("bad", "good"):
+        happens(make_breaker(target=target), "open")
+    evaluate_pending()
+    bad = Delivery.objects.get(incident__target="bad")
+    if fault == "message":
+        Delivery.objects.filter(pk=bad.pk).update(message={"type": 7})
+    plain = Webhook.render
+
+    def faulty(self: Webhook, message: Message, breakers: Sequence[Summary]) -> str:
+        if message.incident is not None and message.incident.target == "bad":
+            if fault == "render":
+                raise ZeroDivisionError
+            return "\0"
+        return plain(self, message, breakers)
+
+    monkeypatch.setattr(Webhook, "render", faulty)
+
+    assert Couriers().run(budget_s=5) == 2
+
+    bad.refresh_from_db()
+    assert (bad.status, bad.attempts, bad.body) == ("pending", 1, None)
+    assert bad.detail.startswith("The message could not be put together")
+    assert Delivery.objects.get(incident__target="good").status == "sent"
 
 
 def test_one_channel_has_few_attempts_at_once(httpserver: HTTPServer):
