@@ -21,6 +21,7 @@ from breakers.access import Actor
 from breakers.audit import record
 from breakers.errors import Conflict, FieldError, Invalid
 from breakers.kinds import UnknownKind
+from breakers.models import Scope
 
 BOTH_SIGN = timedelta(hours=24)
 
@@ -180,15 +181,27 @@ def _test(channel: Channel, now: datetime) -> Outcome:
     return kind.send(parcel)
 
 
-def told(channel: Channel) -> dict[str, Any]:
-    """A channel as JSON, for the audit log and the API; secrets are stars."""
+def told(channel: Channel, to: Actor | None = None) -> dict[str, Any]:
+    """A channel as JSON, for an actor or for the audit log; secrets are stars, and what its kind keeps from
+    readers is told only to who may change it."""
+    config: dict[str, Any] = channel.config
+    if to is None or Scope.ADMIN not in to.can:
+        config = config_for_readers(channel)
     return {
         "name": channel.name,
         "kind": channel.kind,
-        "config": channel.config,
+        "config": config,
         "enabled": channel.enabled,
         "disabled_why": channel.disabled_why,
     }
+
+
+def config_for_readers(channel: Channel) -> dict[str, Any]:
+    """Nothing where the kind is not known here any more: then nobody can say what of it is secret."""
+    try:
+        return channel_kinds.get(channel.kind).for_readers(channel.config)
+    except UnknownKind:
+        return {}
 
 
 def _class(kind: str) -> type[ChannelKind]:

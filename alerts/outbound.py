@@ -73,9 +73,20 @@ class Allowed:
         return any(said in network for network in self.networks if network.version == said.version)
 
 
+_NOT_PUBLIC: tuple[Network, ...] = (
+    ipaddress.IPv6Network("fec0::/10"),  # site-local, RFC 3879
+    ipaddress.IPv4Network("192.0.0.0/24"),  # special uses, RFC 6890
+    ipaddress.IPv4Network("192.88.99.0/24"),  # the relay of 6to4, RFC 7526
+)
+"""What `ipaddress` calls global, wholly or in some versions."""
+
+
 def _is_public(address: Address) -> bool:
     return address.is_global and not (
-        address.is_multicast or address.is_unspecified or address.is_reserved
+        address.is_multicast
+        or address.is_unspecified
+        or address.is_reserved
+        or any(address in network for network in _NOT_PUBLIC if network.version == address.version)
     )
 
 

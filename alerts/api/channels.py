@@ -18,7 +18,7 @@ from alerts.channel_changes import (
     try_channel,
 )
 from alerts.models import Channel
-from breakers.access import require
+from breakers.access import Actor, require
 from breakers.cursor import LIMIT_DEFAULT, page
 from breakers.models import Scope
 
@@ -26,7 +26,8 @@ router = Router()
 
 
 class ChannelIn(Schema):
-    """Where messages go. Secrets in `config` read back as `***`, which a PUT keeps."""
+    """Where messages go. Secrets in `config` read back as `***`, which a PUT keeps; of a webhook's `url`, whose
+    path may hold one, only scheme and host are shown without the scope `admin`."""
 
     name: Name
     kind: Annotated[str, Field(max_length=40)]
@@ -51,7 +52,7 @@ class ChannelOut(Schema):
     updated_at: datetime
 
     @classmethod
-    def fields_of(cls, channel: Channel) -> dict[str, Any]:
+    def fields_of(cls, channel: Channel, to: Actor) -> dict[str, Any]:
         return {
             "id": str(channel.pk),
             "failing_since": channel.failing_since,
@@ -60,12 +61,12 @@ class ChannelOut(Schema):
             "services": channel.services,
             "created_at": channel.created_at,
             "updated_at": channel.updated_at,
-            **told(channel),
+            **told(channel, to),
         }
 
     @classmethod
-    def of(cls, channel: Channel) -> ChannelOut:
-        return cls(**cls.fields_of(channel))
+    def of(cls, channel: Channel, to: Actor) -> ChannelOut:
+        return cls(**cls.fields_of(channel, to))
 
 
 class ChannelWithSecret(ChannelOut):
@@ -98,7 +99,9 @@ def get_channels(request: Authed, limit: Limit = LIMIT_DEFAULT, cursor: str = ""
         cursor=cursor or None,
         query={"list": "channels"},
     )
-    return ChannelPage(items=[ChannelOut.of(channel) for channel in found], next=next_)
+    return ChannelPage(
+        items=[ChannelOut.of(channel, request.auth) for channel in found], next=next_
+    )
 
 
 @router.post("", response={201: ChannelWithSecret}, exclude_unset=True)
@@ -112,13 +115,15 @@ def post_channel(request: Authed, body: ChannelIn) -> Status[ChannelWithSecret]:
         enabled=body.enabled,
         by=request.auth,
     )
-    return Status(201, ChannelWithSecret(**ChannelOut.fields_of(channel), secret=secret))
+    return Status(
+        201, ChannelWithSecret(**ChannelOut.fields_of(channel, request.auth), secret=secret)
+    )
 
 
 @router.get("/{channel_id}", response=ChannelOut)
 def get_channel(request: Authed, channel_id: str) -> ChannelOut:
     """One channel, without its secrets."""
-    return ChannelOut.of(channel_of(request.auth, Scope.READ, channel_id))
+    return ChannelOut.of(channel_of(request.auth, Scope.READ, channel_id), request.auth)
 
 
 @router.put("/{channel_id}", response=ChannelOut)
@@ -134,7 +139,8 @@ def put_channel(request: Authed, channel_id: str, body: ChannelIn) -> ChannelOut
             enabled=body.enabled,
             by=request.auth,
             now=timezone.now(),
-        )
+        ),
+        request.auth,
     )
 
 
@@ -158,4 +164,4 @@ def post_rotate_secret(request: Authed, channel_id: str) -> ChannelWithSecret:
     """A new signing secret, shown this once; for 24 hours messages carry both signatures."""
     channel = channel_of(request.auth, Scope.ADMIN, channel_id)
     channel, secret = rotate_secret(channel.pk, by=request.auth, now=timezone.now())
-    return ChannelWithSecret(**ChannelOut.fields_of(channel), secret=secret)
+    return ChannelWithSecret(**ChannelOut.fields_of(channel, request.auth), secret=secret)

@@ -70,6 +70,11 @@ class ChannelKind(Kind, frozen=True):
         """Whether secrets entered for the config `before` may be sent to where this one leads."""
         return True
 
+    @classmethod
+    def for_readers(cls, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The config as those see it who may not change it, and as the audit log keeps it."""
+        return dict(config)
+
     def render(self, message: Message, breakers: Sequence[Summary]) -> str:
         """What is sent, with the message's first breakers; kept for all attempts."""
         raise NotImplementedError

@@ -12,7 +12,7 @@ from django.conf import settings
 from standardwebhooks import Webhook as Signer
 
 from alerts import outbound
-from alerts.channels import ChannelKind, Failed, Outcome, Parcel, Secret, Sent, channel_kinds
+from alerts.channels import MASK, ChannelKind, Failed, Outcome, Parcel, Secret, Sent, channel_kinds
 from alerts.messages import IncidentPart, Message
 from breakers.wire import Summary
 
@@ -63,6 +63,8 @@ class Webhook(ChannelKind, frozen=True):
         problem = outbound.url_problem(self.url)
         if problem:
             found.append(("url", problem))
+        elif urlsplit(self.url).path == f"/{MASK}":
+            found.append(("url", "is shown only in part; enter it whole"))
         if self.authorization and not (
             self.authorization.isascii() and self.authorization.isprintable()
         ):
@@ -72,6 +74,14 @@ class Webhook(ChannelKind, frozen=True):
     def may_keep_secrets_of(self, before: Mapping[str, Any]) -> bool:
         was, now = urlsplit(before["url"]), urlsplit(self.url)
         return (was.scheme, was.netloc) == (now.scheme, now.netloc)
+
+    @classmethod
+    def for_readers(cls, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Of the URL scheme and host alone: chat services put the secret into its path."""
+        url = urlsplit(str(config.get("url", "")))
+        if url.path in ("", "/") and not url.query and not url.fragment:
+            return dict(config)
+        return {**config, "url": f"{url.scheme}://{url.netloc}/{MASK}"}
 
     def render(self, message: Message, breakers: Sequence[Summary]) -> str:
         """Under 20 kB: breakers are left out from the end until it fits, and the total tells."""

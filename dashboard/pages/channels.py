@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from alerts.access import channel_of, channels_for
+from alerts.channel_changes import told
 from alerts.channels import channel_kinds
 from alerts.models import Channel
 from breakers.access import Actor
@@ -28,7 +29,7 @@ def channels_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         "channels/list.html",
         {
             "headline": _headline(channels, limited=actor.limited),
-            "channels": channels,
+            "channels": [(channel, told(channel, actor)["config"]) for channel in channels],
             "chosen": channel,
             "form": form_of(channel_kinds.get(channel.kind), channel.config) if channel else None,
             "kinds": [form_of(channel_kinds.get(name)) for name in channel_kinds.names()],

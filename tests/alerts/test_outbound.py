@@ -46,6 +46,10 @@ def send(url: str, *, allowed: Allowed = LOCAL, total_s: float = 5.0) -> outboun
         "fe80::1",
         "ff02::1",
         "2001:db8::1",
+        "fec0::1",
+        "192.0.0.8",
+        "192.88.99.1",
+        "::ffff:192.88.99.1",
     ],
 )
 def test_addresses_that_are_not_public_are_refused(address: str):

@@ -37,6 +37,35 @@ def test_a_webhooks_secret_is_in_the_answer_to_its_creation_and_nowhere_else():
     assert unseal(sealed)["made"]["secret"] == made["secret"]
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.example.com/x", "https://hooks.example.com/***"),
+        ("https://hooks.example.com:8443/?key=x", "https://hooks.example.com:8443/***"),
+        ("https://hooks.example.com/", "https://hooks.example.com/"),
+    ],
+)
+def test_of_a_webhooks_url_readers_and_the_audit_log_see_the_host_alone(url: str, shown: str):
+    admin = Caller()
+    made = admin.post("/channels", {**HOOK, "config": {"url": url}})
+
+    reader = Caller(("read", "operate"))
+
+    assert admin.get(f"/channels/{made['id']}")["config"]["url"] == url
+    assert reader.get(f"/channels/{made['id']}")["config"]["url"] == shown
+    assert reader.get("/channels")["items"][0]["config"]["url"] == shown
+    assert AuditEntry.objects.get().after["config"]["url"] == shown
+
+
+def test_a_url_as_readers_see_it_is_not_taken_for_one():
+    status, answer = Caller()(
+        "POST", "/channels", {**HOOK, "config": {"url": "https://a.example/***"}}
+    )
+
+    assert status == 422
+    assert answer["errors"][0]["loc"] == ["config", "url"]
+
+
 def test_secrets_read_back_as_stars_which_a_put_keeps():
     call = Caller()
     body = {**HOOK, "config": {**HOOK["config"], "authorization": "Bearer abc"}}
