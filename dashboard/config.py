@@ -19,6 +19,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 RUN_FILE = "run.json"
 SECRET_KEY_FILE = "secret_key"  # noqa: S105 - a file name
+SECRET_KEY_MIN = 20
+"""Characters; ours have 67."""
 
 
 class Config(BaseSettings):
@@ -59,21 +61,31 @@ class Config(BaseSettings):
     """`auto`: text on a terminal, else JSON."""
 
 
+class Damaged(Exception):
+    """A file of the data directory is not what it should be; the message says what to do."""
+
+
 def _found(data_dir: Path) -> dict[str, str]:
-    """What a running `up` left in the data directory: no file, nothing."""
+    """What a running `up` left in the data directory: no file, nothing. Raises Damaged."""
+    path = data_dir / RUN_FILE
     try:
-        return dict(json.loads((data_dir / RUN_FILE).read_text()))
-    except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
+        found = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return {}
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Damaged(f"{path.absolute()} is damaged: start `manage.py up` again, which writes it.")
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 def kept_secret_key(data_dir: Path) -> str:
-    """The secret key of this data directory, made on first need; two makers agree on one."""
+    """The secret key of this data directory, made on first need; two makers agree on one. Raises Damaged."""
     path = data_dir / SECRET_KEY_FILE
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     mine = path.with_name(f".{SECRET_KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        return path.read_text().strip()
+        return _read_key(path)
     except FileNotFoundError:
         pass
     mine.touch(mode=0o600)
@@ -84,14 +96,41 @@ def kept_secret_key(data_dir: Path) -> str:
         pass
     finally:
         mine.unlink()
-    return path.read_text().strip()
+    return _read_key(path)
+
+
+def _read_key(path: Path) -> str:
+    try:
+        key = path.read_text().strip()
+    except ValueError:  # no text
+        key = ""
+    if len(key) < SECRET_KEY_MIN:
+        raise Damaged(
+            f"{path.absolute()} is damaged: restore it from a backup. Without the key that it held, channels "
+            "must be given their secrets again and people sign in again; if it is lost, delete the file."
+        )
+    return key
 
 
 @cache
 def load() -> Config:
     """The configuration of this process."""
     config = Config()
-    found = _found(config.data_dir)
+    try:
+        return _completed(config)
+    except Damaged as damaged:
+        sys.exit(str(damaged))
+
+
+def _completed(config: Config) -> Config:
+    """With what the data directory has where the environment names nothing. Raises Damaged."""
+    names_all = config.database_url is not None and config.redis_url is not None
+    try:
+        found = _found(config.data_dir)
+    except Damaged:
+        if not names_all:
+            raise
+        found = {}
     update: dict[str, object] = {}
     for name in ("database_url", "database_owner_url", "redis_url"):
         belongs_elsewhere = name == "database_owner_url" and config.database_url is not None

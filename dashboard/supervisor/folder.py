@@ -16,6 +16,9 @@ LAYOUT = 1
 """Raised when an older program could no longer read what this one leaves."""
 
 
+_RESTORE = "restore it from a backup, or set PANELBOARD_DATA_DIR to another directory."
+
+
 class Folder:
     """A data directory that this process holds the lock of until it ends, however it ends."""
 
@@ -59,12 +62,21 @@ class Folder:
                 f"knows {LAYOUT}): run that version, or set PANELBOARD_DATA_DIR to another."
             )
 
-    def remembered(self, name: str) -> dict[str, Any]:
-        """What was kept under this name; nothing: empty."""
+    def remembered(self, name: str, **fields: type) -> dict[str, Any]:
+        """What was kept under this name, which has these fields; nothing: empty. Raises `UpError` where the
+        file is damaged."""
+        path = self.path / f"{name}.json"
         try:
-            return dict(json.loads((self.path / f"{name}.json").read_text()))
+            kept = json.loads(path.read_text())
         except FileNotFoundError:
             return {}
+        except (OSError, ValueError, RecursionError) as problem:
+            raise UpError(f"{path} cannot be read ({type(problem).__name__}): {_RESTORE}") from None
+        if not isinstance(kept, dict) or not all(
+            isinstance(kept.get(field), kind) for field, kind in fields.items()
+        ):
+            raise UpError(f"{path} is damaged: {_RESTORE}")
+        return kept
 
     def remember(self, name: str, content: dict[str, Any]) -> None:
         """Keeps it, whole or not at all, readable by the owner alone."""

@@ -131,7 +131,7 @@ def open_cluster(folder: Folder, *, settings: dict[str, str] | None = None) -> C
         raise UpError(_other_major(made, data))
     account = _account_for(data)
     binaries = reachable_binaries(account)
-    kept = folder.remembered("postgresql")
+    kept = folder.remembered("postgresql", superuser=str, owner=str, program=str, port=int)
     if not kept:
         kept = {name: secrets.token_hex(24) for name in ("superuser", "owner", "program")}
         if made is not None:

@@ -70,7 +70,7 @@ def open_store(folder: Folder, *, durable: bool = True) -> Store:
     home = folder.path / "redis" / engine.name
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     _stop_left_behind(home)
-    kept = folder.remembered("redis")
+    kept = folder.remembered("redis", password=str, port=int)
     kept.setdefault("password", secrets.token_hex(24))
     kept["port"] = loopback_port(preferred=kept.get("port"))
     folder.remember("redis", kept)

@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from uvicorn.supervisors import Multiprocess
 
+from dashboard.arguments import count
+from dashboard.arguments import port as port_number
 from dashboard.sockets import SocketProtocol
 
 STARTUP_FAILURE = 3
@@ -25,9 +27,9 @@ class Command(BaseCommand):
             "--host", default="127.0.0.1", help="address to listen on (%(default)s)"
         )
         parser.add_argument(
-            "--port", type=int, default=8000, help="port to listen on (%(default)s)"
+            "--port", type=port_number, default=8000, help="port to listen on (%(default)s)"
         )
-        parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
+        parser.add_argument("--workers", type=count, default=1, help="processes (%(default)s)")
         parser.add_argument(
             "--fd", type=int, help="a listening socket to use instead of host and port"
         )

@@ -45,3 +45,13 @@ def test_a_damaged_layout_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(UpError, match="layout is damaged"):
         Folder(tmp_path).claim()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff", b'{"port": "x"}', b'{"password": "p"}']
+)
+def test_a_damaged_memory_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "redis.json").write_bytes(content)
+
+    with pytest.raises(UpError, match=r"redis\.json .*restore it"):
+        Folder(tmp_path).remembered("redis", password=str, port=int)

@@ -8,6 +8,8 @@ import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -260,3 +262,75 @@ def test_the_state_of_the_parts_is_told_beside_the_system(live_stack: Stack) -> 
     assert told["ready"] is True
     assert set(told["parts"]) == {"postgres", "redis", "web", "worker", "beat"}
     assert all(is_alive(pid) for pid in told["parts"].values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "content", "said"),
+    [
+        ((), "redis.json", "[]", "redis.json is damaged"),
+        ((), "postgresql.json", "{", "postgresql.json cannot be read"),
+        (("--demo", "weather"), "", "", "no demo system weather; there is shop"),
+    ],
+)
+def test_what_cannot_be_started_is_said_in_one_line(
+    make_stack: MakeStack,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    name: str,
+    content: str,
+    said: str,
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    if name:
+        (data / name).write_text(content)
+
+    up = make_stack("--port", "0", *arguments, ready=False, data_dir=data)
+
+    assert up.ended() != 0
+    told = [line for line in up.output.splitlines() if "cannot start" in line]
+    assert len(told) == 1
+    assert said in told[0]
+    assert "Traceback" not in up.output
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "content"),
+    [
+        ("create_api_key", "run.json", "{"),
+        ("create_api_key", "run.json", "[1]"),
+        ("create_api_key", "secret_key", ""),
+        ("create_api_key", "secret_key", "\xff\xfe"),
+    ],
+)
+def test_a_damaged_file_of_the_data_directory_is_named_in_one_line(
+    tmp_path: Path, command: str, name: str, content: str
+) -> None:
+    (tmp_path / name).write_bytes(content.encode("latin-1"))
+
+    told = manage(tmp_path, command, "name", "--scopes", "read")
+
+    assert told.returncode == 1
+    assert len(told.stderr.splitlines()) == 1
+    assert f"{name} is damaged" in told.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "web"])
+def test_no_web_process_at_all_is_refused(tmp_path: Path, command: str) -> None:
+    told = manage(tmp_path, command, "--workers", "0")
+
+    assert told.returncode != 0
+    assert "1 to 64" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def manage(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = {**servers.outside_environment(), "PANELBOARD_DATA_DIR": str(data_dir)}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=servers.ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
