@@ -11,7 +11,8 @@ from breakers.asgi import Scope, header
 
 
 def origin_is_ours(scope: Scope, *, required: bool) -> bool:
-    """Whether the Origin is the trusted one, or that of the host that was asked. Programs send none."""
+    """Whether the Origin is the trusted one, or that of the host that was asked, by the scheme it was asked by. Programs
+    send none."""
     origin = header(scope, b"origin")
     if origin is None:
         return not required
@@ -20,4 +21,5 @@ def origin_is_ours(scope: Scope, *, required: bool) -> bool:
     host = header(scope, b"host") or ""
     asked = urlsplit(f"//{host}").hostname or ""
     name = f"[{asked}]" if ":" in asked else asked
-    return urlsplit(origin).netloc == host and validate_host(name, settings.ALLOWED_HOSTS)
+    scheme = "https" if scope.get("scheme") == "wss" else "http"
+    return origin == f"{scheme}://{host}" and validate_host(name, settings.ALLOWED_HOSTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -39,7 +40,8 @@ def put_override(
     response: HttpResponse,
     if_match: Annotated[str | None, Header(alias="If-Match")] = None,
 ) -> OverrideOut:
-    """Forces the breaker open or closed until it expires or is released."""
+    """Forces the breaker open or closed until it expires or is released. `If-Match` names the revisions at
+    which it may be; a weak tag (`W/"3"`) matches none."""
     breaker = access.breaker_to_operate(request.auth, breaker_id)
     now = timezone.now()
     override = override_breaker(
@@ -47,20 +49,28 @@ def put_override(
         wish=body.wish(now),
         by=request.auth,
         now=now,
-        expected_revision=_revision(if_match),
+        expected=_revisions(if_match),
     )
     response["ETag"] = f'"{override.revision}"'
     return OverrideOut.of(override)
 
 
-def _revision(if_match: str | None) -> int | None:
-    """The revision in an If-Match header; `*` and none at all match any."""
+_TAG = re.compile(r'\s*(?P<weak>W/)?(?:"(?P<quoted>\d{1,18})"|(?P<bare>\d{1,18}))\s*', re.ASCII)
+
+
+def _revisions(if_match: str | None) -> frozenset[int] | None:
+    """The revisions in an If-Match header, any of which will do; `*` and none at all: None, which is any.
+
+    A weak tag is understood and matches nothing (RFC 9110, 13.1.1: the comparison is the strong one).
+    """
     if if_match is None or if_match.strip() == "*":
         return None
-    text = if_match.strip().strip('"')
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise Invalid([FieldError(("If-Match",), 'expected a revision, as in "7"')])
-    return int(text)
+    tags = [_TAG.fullmatch(item) for item in if_match.split(",") if item.strip()]
+    if not tags or None in tags:
+        raise Invalid([FieldError(("If-Match",), 'expected revisions, as in "7" or "7", "8"')])
+    return frozenset(
+        int(tag["quoted"] or tag["bare"]) for tag in tags if tag is not None and not tag["weak"]
+    )
 
 
 @router.delete("/breakers/{breaker_id}/override", response=ReleaseOut)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,11 +34,12 @@ def override_breaker(
     wish: OverrideWish,
     by: Actor,
     now: datetime,
-    expected_revision: int | None = None,
+    expected: Collection[int] | None = None,
 ) -> Override:
-    """The override that stands from now on; one that stood is replaced. Raises RevisionConflict."""
+    """The override that stands from now on; one that stood is replaced. `expected` are the revisions at which it
+    may be made (None: any). Raises RevisionConflict."""
     with transaction.atomic():
-        held = hold(breaker.pk, expected_revision=expected_revision)
+        held = hold(breaker.pk, expected=expected)
         before = _end(held.standing, "replaced", now)
         override = Override.objects.create(
             breaker=held.breaker,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -23,10 +24,10 @@ class Held:
     standing: Override | None
 
 
-def hold(breaker_id: int, *, expected_revision: int | None = None) -> Held:
+def hold(breaker_id: int, *, expected: Collection[int] | None = None) -> Held:
     """Locks service and breaker, in that order; to be called in a transaction.
 
-    Raises NotFound where the breaker is gone, RevisionConflict where its revision is not the expected.
+    Raises NotFound where the breaker is gone, RevisionConflict where its revision is none of the expected.
     """
     service = Breaker.objects.filter(pk=breaker_id).values_list("service_id", flat=True).first()
     if service is None:
@@ -42,7 +43,7 @@ def hold(breaker_id: int, *, expected_revision: int | None = None) -> Held:
     )
     if breaker is None:
         raise NotFound("No such breaker.")
-    if expected_revision is not None and breaker.revision != expected_revision:
+    if expected is not None and breaker.revision not in expected:
         raise RevisionConflict(f"The revision is {breaker.revision} now.")
     standing = Override.objects.filter(breaker=breaker, ended_at=None).first()
     return Held(breaker, number, standing)

@@ -39,7 +39,7 @@ CROSS JOIN LATERAL (
                    AND NOT i.name = ANY(coalesce(o.excepted, '{}')) AS inside,
                m.calls, m.span,
                CASE WHEN i.lost_at IS NULL
-                    THEN coalesce(m.rate, CASE WHEN m.calls > 0 THEN m.failed * 100 / m.calls END) END AS rate
+                    THEN coalesce(m.rate, CASE WHEN m.calls > 0 THEN least(m.failed * 100 / m.calls, 100) END) END AS rate
         FROM breaker_instance bi
         JOIN instance i ON i.id = bi.instance_id AND i.retired_at IS NULL
         CROSS JOIN LATERAL (

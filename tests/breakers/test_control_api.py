@@ -242,3 +242,25 @@ def test_a_cursor_cannot_be_made_up(client: Client, position: str) -> None:
             f"/api/v1/{path}", {"cursor": cursor}, headers=bearer("read", "operate")
         )
         assert answer.status_code == 422, path
+
+
+@pytest.mark.parametrize(
+    ("if_match", "status"),
+    [
+        ('"{now}"', 200),
+        ("{now}", 200),
+        ('"7777", "{now}"', 200),
+        ('W/"7777", "{now}"', 200),
+        ("*", 200),
+        ('W/"{now}"', 412),
+        ('"7777", "8888"', 412),
+        ("nonsense", 422),
+        ('"{now}" "7777"', 422),
+        (",", 422),
+    ],
+)
+def test_if_match_takes_a_list_and_compares_strongly(if_match: str, status: int) -> None:
+    breaker = make_breaker()
+    headers = bearer("operate") | {"If-Match": if_match.format(now=breaker.revision)}
+
+    assert put(Client(), breaker, headers=headers).status_code == status

@@ -203,3 +203,15 @@ def test_expanding_gives_the_content_or_says_why_not(content: bytes, limit: int)
         assert expand(body, limit=limit) == content
     with pytest.raises(BadGzip):
         expand(body[:-1], limit=1000)
+
+
+async def test_the_headers_of_a_binary_cloudevent_are_percent_decoded(web: Web) -> None:
+    head = {"ce-specversion": "1.0", "ce-type": "io.panelboard.breaker.event.v1", "ce-source": "/o"}
+
+    good = await post(
+        web, json.dumps(EVENT).encode(), "application/json", **head, ce_id="a%20%E2%82%AC"
+    )
+    bad = await post(web, json.dumps(EVENT).encode(), "application/json", **head, ce_id="%FF")
+
+    assert (good.status_code, bad.status_code) == (202, 422)
+    assert (await Event.objects.aget()).event_id == "a €"

@@ -359,3 +359,9 @@ async def test_a_span_beyond_the_calendar_is_invalid_input(web: Web, at: str) ->
     forced = await web.call("PUT", f"breakers/{one['id']}/override", wish)
     assert forced.status_code == 422
     assert forced.json()["errors"][0]["loc"] == ["expires_at"]
+
+
+async def test_more_failures_than_calls_are_no_more_than_all_of_them(web: Web) -> None:
+    await web.post_events(event(metrics={"calls": 5, "failed": 9, "window": 10}))
+
+    assert (await web.breaker("orders", "catalog"))["failure_rate"] == 100

@@ -255,3 +255,13 @@ async def test_a_cookie_of_no_session_is_told_by_code(web: Web, cookie: str) -> 
     headers = {"Cookie": f"sessionid={cookie}", "Origin": f"http://{web.host}"}
     async with web.socket("/live/v1", **headers) as socket:
         assert await closed_with(socket) == 4401
+
+
+@pytest.mark.parametrize("origin", ["https://{host}", "ftp://{host}", "http://{host}/", "null"])
+async def test_an_origin_of_another_scheme_is_foreign(web: Web, origin: str) -> None:
+    headers = await sign_in(web) | {"Origin": origin.format(host=web.host)}
+    with pytest.raises(InvalidStatus) as refused:
+        async with web.socket("/live/v1", **headers):
+            pass
+
+    assert refused.value.response.status_code == 403

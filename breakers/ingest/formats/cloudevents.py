@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Meta, Struct
@@ -51,6 +52,11 @@ def from_headers(data: msgspec.Raw, head: Head) -> Item:
         for field in _FIELDS
         if field.name != "data" and (value := head(b"ce-" + field.name.encode())) is not None
     }
+    try:
+        # HTTP binding, 3.1.3.2: what is no printable ASCII comes percent-encoded.
+        said = {name: unquote(value, errors="strict") for name, value in said.items()}
+    except UnicodeDecodeError:
+        return Item(errors=(FieldError((), "a ce- header is not percent-encoded UTF-8"),))
     try:
         attributes = msgspec.convert({**said, "data": {}}, _Attributes, strict=False)
     except msgspec.ValidationError as problem:
