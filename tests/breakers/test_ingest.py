@@ -134,6 +134,29 @@ async def test_an_outage_lasts_through_its_probes_until_the_last_instance_closes
     assert await outage() is None
 
 
+async def test_events_of_many_services_in_one_request_are_answered_together_and_in_order(
+    web: Web,
+) -> None:
+    """Services are committed side by side; what becomes of each event is told by its index."""
+    many = [
+        event(service=f"service-{place % 10}", id=f"e{place}", occurred_at=at(place - 60))
+        for place in range(40)
+    ]
+    assert (await web.post_events(*many)).json() == {
+        "accepted": 40,
+        "duplicates": 0,
+        "rejected": [],
+    }
+
+    bad = event(service="service-3", to="ajar")
+    answer = await web.post_events(*many[:7], bad, event(service="service-8", id="new"), *many[7:])
+
+    said = answer.json()
+    assert (said["accepted"], said["duplicates"]) == (1, 40)
+    assert [one["index"] for one in said["rejected"]] == [7]
+    assert await Event.objects.acount() == 41
+
+
 async def test_a_boot_found_to_be_older_gives_its_place_up(web: Web) -> None:
     """An early event of one boot may arrive last, and then another boot's word counts."""
     await web.post_events(event(to="open", boot="x", seq=1, occurred_at=at(-10)))
