@@ -43,9 +43,11 @@ class Clock:
     def time_of(self, said: datetime | None) -> datetime:
         if said is None:
             said = self.now if self._last is None else max(self.now, self._last + _STEP)
-        # What lies too far ahead is refused, and must not push its successors there.
-        self._last = min(said, self.now + AHEAD)
         return said
+
+    def passed(self, at: datetime) -> None:
+        """An event of this time is let in; one that is refused has no say in when the next one was."""
+        self._last = at
 
 
 def decoder_of(kind: type[_Body]) -> Callable[[msgspec.Raw], _Body | list[FieldError]]:
@@ -153,6 +155,7 @@ def happened(
             errors.append(FieldError(("occurred_at",), "is more than 5 minutes ahead"))
     if errors:
         return errors
+    clock.passed(at)
     return Happened(
         environment=environment,
         service=service,

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breakers.access import Actor
+from breakers.ingest import queue
 from breakers.ingest.pace import EVENTS_PER_SECOND, Pace
 from breakers.models import Event, Scope
 from tests.support.make import make_key
@@ -115,3 +116,16 @@ async def test_an_agent_that_sends_too_fast_is_read_more_slowly_and_loses_nothin
         assert [ack["accepted"] for ack in acks] == [40, 40, 40]
         # 120 events are two seconds beyond the burst: the reading waits, and whoever else uses the key too.
         assert (await web.post_events(*events(1), key=key)).status_code == 429
+
+
+async def test_a_full_queue_turns_away_and_loses_nothing(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "WAITING_MAX", 10)
+
+    assert (await web.post_events(*events(10))).status_code == 202
+    refused = await web.post_events(*events(11))
+
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) > 0
+    assert await Event.objects.acount() == 10
