@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+
+from psycopg.errors import DuplicateTable
 
 from breakers.db import Connection
 from breakers.wire import Happened
@@ -29,7 +32,9 @@ class Partitions:
             wanted.add(("snapshot", day) if is_snapshot else ("event", _monday(day)))
         for parent, first in sorted(wanted - self._known):
             at = datetime(first.year, first.month, first.day, tzinfo=UTC)
-            await connection.execute("SELECT ensure_partition(%s, %s)", [parent, at])
+            # Another writer may be first, and be seen only by the name that is taken.
+            with contextlib.suppress(DuplicateTable):
+                await connection.execute("SELECT ensure_partition(%s, %s)", [parent, at])
             self._known.add((parent, first))
 
 
