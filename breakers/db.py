@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, TypeVar
 
 import psycopg
 from django.conf import settings
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, waiting
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
@@ -28,7 +29,8 @@ class NoAnswer(psycopg.OperationalError):
 
 class Connection(AsyncConnection[TupleRow]):
     """One that gives up on a server that is frozen, which keeps no time-out of its own and still takes in what
-    is sent. It is closed then, so that nothing of it goes back into the pool."""
+    is sent. It is closed then, so that nothing of it goes back into the pool; and so it is where its caller
+    goes away in the middle, for to cancel a statement psycopg waits up to 10 s for the server."""
 
     patience_s = ANSWERS_WITHIN_S
 
@@ -37,13 +39,24 @@ class Connection(AsyncConnection[TupleRow]):
     ) -> Answer:
         limit = self.patience_s if timeout is None else min(timeout, self.patience_s)
         try:
-            return await super().wait(gen, interval, limit)
+            return await waiting.wait_async(
+                gen, self.pgconn.socket, interval=interval, timeout=limit
+            )
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
         except psycopg.OperationalError as problem:
             # What the server itself refuses ends the statement; only silence leaves it going.
-            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+            if not self._give_up():
                 raise
-            self.pgconn.finish()
             raise NoAnswer(f"no answer within {limit:g} s") from problem
+
+    def _give_up(self) -> bool:
+        """Closes the connection if a statement is under way on it."""
+        is_under_way = self.pgconn.transaction_status == TransactionStatus.ACTIVE
+        if is_under_way:
+            self.pgconn.finish()
+        return is_under_way
 
 
 Pool = AsyncConnectionPool[Connection]

@@ -34,9 +34,15 @@ def event(service: str, **fields: Any) -> dict[str, Any]:
     return {"service": service, "breaker": "catalog", "to": "open"} | fields
 
 
-async def close_code(stack: Stack, path: str, **headers: str) -> int | None:
+HELLO = '{"type":"hello","service":"frozen","instance":"one","boot":"b1"}'
+SUBSCRIBE = '{"type":"subscribe"}'
+
+
+async def close_code(stack: Stack, path: str, first: str, **headers: str) -> int | None:
+    """Whether its key is still believed or has to be looked up: by its first frame, the database is asked."""
     said = headers or {"Authorization": f"Bearer {stack.key}"}
     async with connect(f"{stack.ws_url}{path}", additional_headers=said, proxy=None) as socket:
+        await socket.send(first)
         await asyncio.wait_for(socket.wait_closed(), 15)
         return socket.close_code
 
@@ -66,9 +72,9 @@ async def test_whoever_asks_is_told_in_seconds_and_what_was_not_committed_is_not
             *(http.post("/api/v1/events", json=event(service, id=f"e{n}")) for n in numbers)
         )
         codes = asyncio.gather(
-            close_code(broken_stack, "/agent/v1"),
-            close_code(broken_stack, "/live/v1"),
-            close_code(broken_stack, "/live/v1", **browser),
+            close_code(broken_stack, "/agent/v1", HELLO),
+            close_code(broken_stack, "/live/v1", SUBSCRIBE),
+            close_code(broken_stack, "/live/v1", SUBSCRIBE, **browser),
         )
         # Keys that no web process remembers are looked up.
         unknown = http.post("/api/v1/events", json=[], headers={"Authorization": "Bearer other"})
