@@ -7,7 +7,6 @@ make within a second.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Sequence
 
@@ -30,10 +29,9 @@ Name = tuple[str, ...]
 
 
 class Bounds:
-    """What each key has made, as counted a moment ago and by this process since; all its writers share it."""
+    """What each key has made, as counted a moment ago and by this process since."""
 
     def __init__(self) -> None:
-        self._admitting = asyncio.Lock()
         self._made: dict[int, tuple[float, int]] = {}
 
     async def admit(
@@ -45,23 +43,22 @@ class Bounds:
         """
         let_in: list[Name] = []
         beyond: set[Name] = set()
-        async with self._admitting:
-            for name, by in asked:
-                if by is None or by.kind != "key":
-                    let_in.append(name)
-                    continue
-                counted_at, made = self._made.get(by.id, (float("-inf"), 0))
-                now = time.monotonic()
-                if now - counted_at > _COUNTED_FOR_S:
-                    cursor = await connection.execute(_COUNT, {"key": by.id})
-                    row = await cursor.fetchone()
-                    counted_at, made = now, row[0] if row else 0
-                if made < (by.names_max or NAMES_MAX):
-                    let_in.append(name)
-                    made += 1
-                else:
-                    beyond.add(name)
-                self._made[by.id] = counted_at, made
+        for name, by in asked:
+            if by is None or by.kind != "key":
+                let_in.append(name)
+                continue
+            counted_at, made = self._made.get(by.id, (float("-inf"), 0))
+            now = time.monotonic()
+            if now - counted_at > _COUNTED_FOR_S:
+                cursor = await connection.execute(_COUNT, {"key": by.id})
+                row = await cursor.fetchone()
+                counted_at, made = now, row[0] if row else 0
+            if made < (by.names_max or NAMES_MAX):
+                let_in.append(name)
+                made += 1
+            else:
+                beyond.add(name)
+            self._made[by.id] = counted_at, made
         return let_in, beyond
 
 

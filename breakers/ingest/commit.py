@@ -28,7 +28,7 @@ from breakers.ingest.statements import Statements
 class Memory:
     """What a writer remembers between commits; all of it can be forgotten."""
 
-    registry: Registry
+    registry: Registry = field(default_factory=Registry)
     partitions: Partitions = field(default_factory=Partitions)
     states: Remembered = field(default_factory=Remembered)
     spoken: Spoken = field(default_factory=Spoken)

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from breakers.db import Pool
 from breakers.errors import Overloaded
-from breakers.ingest.bounds import Bounds
 from breakers.ingest.commit import Effects
 from breakers.ingest.jobs import Answer, Batch, Introduce, Job, Outcome, Stored
 from breakers.ingest.queue import WAITING_MAX, Writer
@@ -26,8 +25,7 @@ class Lanes:
     """All writers of this process, as one."""
 
     def __init__(self, pool: Pool, *, committed: Callable[[Effects], Awaitable[None]]) -> None:
-        bounds = Bounds()
-        self.writers = [Writer(pool, committed=committed, bounds=bounds) for _ in range(LANES)]
+        self.writers = [Writer(pool, committed=committed) for _ in range(LANES)]
         self._joining: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:

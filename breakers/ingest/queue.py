@@ -17,11 +17,11 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 from breakers.db import NoAnswer, Pool
 from breakers.errors import FieldError, Overloaded
 from breakers.ingest.beyond import Within
-from breakers.ingest.bounds import BeyondBound, Bounds
+from breakers.ingest.bounds import BeyondBound
 from breakers.ingest.commit import Care, Effects, Memory, commit_group
 from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
 from breakers.ingest.ledger import RankMoved
-from breakers.ingest.registry import GoneFromRegistry, Registry
+from breakers.ingest.registry import GoneFromRegistry
 from breakers.loops import cancel, for_ever
 
 _log = structlog.get_logger(__name__)
@@ -50,13 +50,7 @@ class Writer:
     An answer therefore means: committed. A single event waits no longer than the commit in progress.
     """
 
-    def __init__(
-        self,
-        pool: Pool,
-        *,
-        committed: Callable[[Effects], Awaitable[None]],
-        bounds: Bounds | None = None,
-    ) -> None:
+    def __init__(self, pool: Pool, *, committed: Callable[[Effects], Awaitable[None]]) -> None:
         self._pool = pool
         self._committed = committed
         self._waiting: deque[AnyJob] = deque()
@@ -64,7 +58,7 @@ class Writer:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._memory = Memory(Registry(bounds or Bounds()))
+        self._memory = Memory()
         self._careful_for = 0
         self._tasks: list[asyncio.Task[NoReturn]] = []
 

@@ -23,8 +23,8 @@ class GoneFromRegistry(Exception):
 class Registry:
     """The ids of environments, services, instances and breakers, in this process."""
 
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
+    def __init__(self) -> None:
+        self._bounds = Bounds()
         self._environments: dict[str, int] = {}
         self._services: dict[tuple[int, str], int] = {}
         self._instances: dict[tuple[int, str], int] = {}
