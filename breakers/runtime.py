@@ -8,9 +8,9 @@ from breakers.agents.liveness import Liveness
 from breakers.db import make_pool
 from breakers.ingest.app import IngestApp
 from breakers.ingest.commit import Effects
-from breakers.ingest.lanes import Lanes
 from breakers.ingest.otlp.app import LogsApp, MetricsApp
 from breakers.ingest.pace import Pace
+from breakers.ingest.queue import Writer
 from breakers.keyring import Keyring
 from breakers.live.bus import Bus
 from breakers.live.hub import Hub
@@ -25,7 +25,7 @@ class Runtime:
         self.pool = make_pool(size=6)
         self.bus = Bus()
         self.keyring = Keyring(self.pool)
-        self.writer = Lanes(self.pool, committed=self._committed)
+        self.writer = Writer(self.pool, committed=self._committed)
         self.rights = Rights(pool=self.pool, keyring=self.keyring)
         self.hub = Hub(pool=self.pool, bus=self.bus)
         self.agents = AgentHub(pool=self.pool, bus=self.bus, writer=self.writer)

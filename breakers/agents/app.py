@@ -39,8 +39,8 @@ from breakers.ingest.jobs import (
     Retire,
     Stored,
 )
-from breakers.ingest.lanes import Lanes
 from breakers.ingest.pace import Pace
+from breakers.ingest.queue import Writer
 from breakers.keyring import Keyring
 from breakers.keys import key_hash
 from breakers.live.rights import Credential, Rights
@@ -60,7 +60,7 @@ class AgentApp:
     """Accepts, authenticates, and carries frames between socket, session, writer and hub."""
 
     def __init__(
-        self, *, keyring: Keyring, writer: Lanes, pace: Pace, hub: AgentHub, rights: Rights
+        self, *, keyring: Keyring, writer: Writer, pace: Pace, hub: AgentHub, rights: Rights
     ) -> None:
         self._keyring = keyring
         self._writer = writer
@@ -149,16 +149,9 @@ class _Conversation:
         introduced = self._session.introduced
         if introduced is None:
             return
-        job = Disconnect(
-            service=self._service, instance_id=introduced.instance_id, session=self._session.id
-        )
+        job = Disconnect(instance_id=introduced.instance_id, session=self._session.id)
         with contextlib.suppress(*_AWAY):  # then its silence tells
             await self._writer.commit(job)
-
-    @property
-    def _service(self) -> str:
-        hello = self._session.hello
-        return hello.service if hello else ""
 
     async def _frame(self) -> str | None:
         """The next text frame, or None at the end."""
@@ -280,7 +273,6 @@ class _Conversation:
         if breaker is None:
             return  # of a breaker that its hello did not name: nothing was wished of it here
         job = Report(
-            service=self._service,
             service_id=introduced.service_id,
             instance_id=introduced.instance_id,
             breaker_id=breaker,
@@ -304,10 +296,6 @@ class _Conversation:
         if self._acks:
             await asyncio.gather(*self._acks, return_exceptions=True)
         await self._writer.commit(
-            Retire(
-                service=self._service,
-                instance_id=introduced.instance_id,
-                session=self._session.id,
-            )
+            Retire(instance_id=introduced.instance_id, session=self._session.id)
         )
         raise Close(1000, "goodbye")

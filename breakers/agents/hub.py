@@ -24,7 +24,7 @@ from breakers.db import Connection, Pool
 from breakers.desired.converge import Wish
 from breakers.errors import Overloaded
 from breakers.ingest.jobs import Disconnect
-from breakers.ingest.lanes import Lanes
+from breakers.ingest.queue import Writer
 from breakers.live.bus import Bus
 from breakers.loops import AWAY, cancel, for_ever
 from breakers.sql import statements
@@ -87,7 +87,7 @@ class AgentSocket:
 class AgentHub:
     """The sockets by service."""
 
-    def __init__(self, *, pool: Pool, bus: Bus, writer: Lanes) -> None:
+    def __init__(self, *, pool: Pool, bus: Bus, writer: Writer) -> None:
         self._pool = pool
         self._bus = bus
         self._writer = writer
@@ -242,12 +242,7 @@ class AgentHub:
     def _disconnect(self, socket: AgentSocket) -> None:
         introduced = socket.session.introduced
         assert introduced is not None
-        hello = socket.session.hello
-        job = Disconnect(
-            service=hello.service if hello else "",
-            instance_id=introduced.instance_id,
-            session=socket.session.id,
-        )
+        job = Disconnect(instance_id=introduced.instance_id, session=socket.session.id)
         with contextlib.suppress(Overloaded):  # then its loss will tell
             self._writer.submit(job).add_done_callback(
                 lambda done: done.cancelled() or done.exception()

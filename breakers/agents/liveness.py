@@ -14,7 +14,7 @@ from breakers.agents.retire import retire_away
 from breakers.db import Pool
 from breakers.desired.expire import expire_due
 from breakers.ingest.jobs import Lose
-from breakers.ingest.lanes import Lanes
+from breakers.ingest.queue import Writer
 from breakers.loops import cancel, for_ever
 from breakers.sql import statements
 
@@ -42,7 +42,7 @@ _FORGET_TOUCHED = statements("board")["forget_touched"]
 class Liveness:
     """The loops of a web process that watch the time."""
 
-    def __init__(self, *, pool: Pool, writer: Lanes) -> None:
+    def __init__(self, *, pool: Pool, writer: Writer) -> None:
         self._pool = pool
         self._writer = writer
         self._tasks: list[asyncio.Task[NoReturn]] = []

@@ -16,8 +16,8 @@ from breakers.access import Actor
 from breakers.errors import CallError, Forbidden, Overloaded, TooFast
 from breakers.ingest.gzip import BadGzip, expand
 from breakers.ingest.jobs import Batch, Refused, Stored
-from breakers.ingest.lanes import Lanes
 from breakers.ingest.pace import Pace
+from breakers.ingest.queue import Writer
 from breakers.ingest.sort import Sorted
 from breakers.keyring import Keyring
 from breakers.models import Scope
@@ -38,7 +38,7 @@ class OutsideLimits(CallError):
 class IngestEndpoint(ABC):
     """A bare ASGI application for one POST; a subclass says what its body and its answer are."""
 
-    def __init__(self, *, keyring: Keyring, writer: Lanes, pace: Pace) -> None:
+    def __init__(self, *, keyring: Keyring, writer: Writer, pace: Pace) -> None:
         self._keyring = keyring
         self._writer = writer
         self._pace = pace

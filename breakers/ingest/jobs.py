@@ -41,9 +41,6 @@ class Job(Generic[Answer]):
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
-    service: str = ""
-    """Whose it is: all that concerns one service is committed in order."""
-
     @property
     def weight(self) -> int:
         return 1

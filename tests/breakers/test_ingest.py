@@ -137,7 +137,7 @@ async def test_an_outage_lasts_through_its_probes_until_the_last_instance_closes
 async def test_events_of_many_services_in_one_request_are_answered_together_and_in_order(
     web: Web,
 ) -> None:
-    """Services are committed side by side; what becomes of each event is told by its index."""
+    """What becomes of each event is told by its index."""
     many = [
         event(service=f"service-{place % 10}", id=f"e{place}", occurred_at=at(place - 60))
         for place in range(40)

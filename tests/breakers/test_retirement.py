@@ -155,8 +155,9 @@ async def test_a_pruned_instance_that_speaks_again_is_made_anew(
     await history_is_dropped()
     await sync_to_async(retire_all)()
     assert await sync_to_async(prune_retired)() == 1
-    for writer in web.entrance.runtime.writer.writers:
-        writer._memory.spoken.forget([before.pk])  # an hour is longer than it remembers
+    web.entrance.runtime.writer._memory.spoken.forget(
+        [before.pk]
+    )  # an hour is longer than it remembers
 
     answer = await web.post_events(event | word)
 

@@ -17,11 +17,11 @@ from breakers.ingest.endpoint import (
     read_body,
 )
 from breakers.ingest.formats import Item
-from breakers.ingest.lanes import Lanes
 from breakers.ingest.otlp import logs, messages, polly
 from breakers.ingest.otlp.memory import Memory, events_of_turns, recall, remember, snapshots
 from breakers.ingest.otlp.messages import MEDIA_TYPES, Media
 from breakers.ingest.pace import Pace
+from breakers.ingest.queue import Writer
 from breakers.ingest.sort import Sorted, sort
 from breakers.keyring import Keyring
 
@@ -64,7 +64,7 @@ class LogsApp(IngestEndpoint):
 class MetricsApp(IngestEndpoint):
     """What Polly's meter says becomes state changes and snapshots; the rest is ignored."""
 
-    def __init__(self, *, keyring: Keyring, writer: Lanes, pace: Pace, pool: Pool) -> None:
+    def __init__(self, *, keyring: Keyring, writer: Writer, pace: Pace, pool: Pool) -> None:
         super().__init__(keyring=keyring, writer=writer, pace=pace)
         self._pool = pool
 
