@@ -75,7 +75,7 @@ def page(
                 actor,
                 403,
                 "This is not yours to do.",
-                f"You are signed in as a {person_of(request).role}. Ask an admin for more.",
+                f"Your role is {person_of(request).role}. Ask an admin for more.",
             )
 
     return cast("Callable[..., HttpResponse]", never_cache(login_required(shown)))

@@ -62,6 +62,12 @@ def paths(running_shop: Shop) -> Iterator[list[str]]:
     shop.rest()
 
 
+VISIBLE_ACTS = """
+[...document.querySelectorAll("main form button:not([type=button])")]
+    .filter((button) => button.checkVisibility()).map((button) => button.textContent.trim())
+"""
+
+
 @dataclass
 class Seen:
     """What was found on a walk over all pages, by path."""
@@ -70,6 +76,8 @@ class Seen:
     complaints: list[str] = field(default_factory=list)
     violations: list[tuple[str, str, list[str]]] = field(default_factory=list)
     widths: dict[str, int] = field(default_factory=dict)
+    acts: dict[str, set[str]] = field(default_factory=dict)
+    """What can be done there: the words of the visible buttons that send a form."""
 
 
 def walk(paths: list[str], browser: Browser, shop: Shop, **window: Any) -> Seen:
@@ -94,6 +102,7 @@ def walk(paths: list[str], browser: Browser, shop: Shop, **window: Any) -> Seen:
         # With everything unfolded that can be unfolded.
         page.evaluate("document.querySelectorAll('main details').forEach((one) => one.open = true)")
         seen.widths[path] = page.evaluate("document.documentElement.scrollWidth")
+        seen.acts[path] = set(page.evaluate(VISIBLE_ACTS))
     seen.complaints = pages.complaints
     pages.close()
     return seen
@@ -132,3 +141,11 @@ def test_no_page_violates_what_axe_knows_of_accessibility(
 def test_no_page_scrolls_sideways(on_a_phone: Seen, on_a_desk: Seen) -> None:
     assert {path: width for path, width in on_a_phone.widths.items() if width > 390} == {}
     assert {path: width for path, width in on_a_desk.widths.items() if width > 1440} == {}
+
+
+def test_what_can_be_done_on_a_desk_can_be_done_on_a_phone(
+    on_a_phone: Seen, on_a_desk: Seen
+) -> None:
+    assert any("Acknowledge" in acts for acts in on_a_desk.acts.values())
+    missing = {path: acts - on_a_phone.acts[path] for path, acts in on_a_desk.acts.items()}
+    assert {path: acts for path, acts in missing.items() if acts} == {}
