@@ -389,3 +389,15 @@ def test_rows_of_a_breaker_that_is_gone_do_not_stay_for_ever():
     evaluate_pending()
 
     assert not OutboxRow.objects.exists()
+
+
+def test_a_breaker_whose_instances_all_retired_is_judged_once_and_for_all():
+    breaker = make_breaker(state="open")
+    Instance.objects.update(retired_at=timezone.now())
+    # As a new rule asks about every breaker there is.
+    Standing.objects.create(rule=make_rule(), breaker=breaker, check_at=timezone.now())
+
+    assert evaluate_pending() == 1
+
+    assert statuses() == []
+    assert evaluate_pending() == 0, "it is asked about again and again"
