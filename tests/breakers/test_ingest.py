@@ -69,6 +69,27 @@ async def test_a_repeat_with_id_and_time_changes_nothing(web: Web) -> None:
     assert await Event.objects.acount() == 2
 
 
+@pytest.mark.parametrize("order", ["snapshot first", "change first"])
+@pytest.mark.parametrize("beside_a_repeat", [False, True])
+async def test_of_a_snapshot_and_a_change_with_one_id_the_first_wins(
+    web: Web, order: str, beside_a_repeat: bool
+) -> None:
+    before = event(to="closed", id="e1", occurred_at=at(-5))
+    await web.post_events(before)
+    same = {"id": "e2", "occurred_at": at(-4)}
+    pair = [event(type="snapshot", **same), event(to="open", **same)]
+    if order == "change first":
+        pair.reverse()
+
+    answer = await web.post_events(*([before] if beside_a_repeat else []), *pair)
+
+    assert (answer.json()["accepted"], answer.json()["duplicates"]) == (1, 1 + beside_a_repeat)
+    moved = order == "change first"
+    assert (await web.breaker("orders", "catalog"))["state"] == ("open" if moved else "closed")
+    assert await Event.objects.acount() == 1 + moved
+    assert await OutboxRow.objects.acount() == 1 + moved
+
+
 async def test_a_repeat_without_a_time_is_known_by_its_id(web: Web) -> None:
     await web.post_events(event(id="e1"))
 
