@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from breakers.access import Actor
 from breakers.audit import record
@@ -71,6 +71,23 @@ def create_api_key(
     return key, text
 
 
+def keys_for(actor: Actor) -> QuerySet[ApiKey]:
+    """The keys that reach nowhere else than the actor does."""
+    keys = ApiKey.objects.select_related("environment", "created_by")
+    if actor.environments is None:
+        return keys
+    return keys.filter(environment__name__in=actor.environments)
+
+
+def _valid_key(key_id: int, by: Actor) -> ApiKey:
+    """Locked. Raises NotFound."""
+    locked = keys_for(by).select_for_update(no_key=True, of=("self",))
+    key = locked.filter(pk=key_id, revoked_at=None).first()
+    if key is None:
+        raise NotFound("No such key.")
+    return key
+
+
 def limit_api_key(
     key_id: int, *, events_per_second: int | None, names_max: int | None, by: Actor
 ) -> ApiKey:
@@ -80,12 +97,7 @@ def limit_api_key(
     if errors:
         raise Invalid(errors)
     with transaction.atomic():
-        keys = ApiKey.objects.select_for_update(no_key=True, of=("self",))
-        if by.environments is not None:
-            keys = keys.filter(environment__name__in=by.environments)
-        key = keys.filter(pk=key_id, revoked_at=None).first()
-        if key is None:
-            raise NotFound("No such key.")
+        key = _valid_key(key_id, by)
         before = told(key)
         key.events_per_second, key.names_max = events_per_second, names_max
         key.save(update_fields=["events_per_second", "names_max"])
@@ -115,11 +127,10 @@ def names_made() -> Counter[int]:
 
 
 def revoke_api_key(key_id: int, *, by: Actor, now: datetime) -> ApiKey:
-    """Whatever uses it is refused within seconds, for good. Raises NotFound where no such key is valid."""
+    """Whatever uses it is refused within seconds, for good. Raises NotFound where no such key is valid
+    within the actor's environments."""
     with transaction.atomic():
-        key = ApiKey.objects.select_for_update(no_key=True).filter(pk=key_id).first()
-        if key is None or key.revoked_at is not None:
-            raise NotFound("No such key.")
+        key = _valid_key(key_id, by)
         before = told(key)
         key.revoked_at = now
         key.save(update_fields=["revoked_at"])

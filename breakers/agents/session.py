@@ -14,6 +14,7 @@ from breakers.closing import FORBIDDEN, NOT_UNDERSTOOD, Close
 from breakers.desired.converge import Wish, owed
 from breakers.errors import FieldError
 from breakers.ingest.jobs import Introduced
+from breakers.ingest.surrogates import decode_leniently
 from breakers.ingest.validate import Clock, decoder_of, happened
 from breakers.wire import (
     AgentFrame,
@@ -63,7 +64,7 @@ class Session:
     def receive(self, text: str, *, now: datetime) -> Effect:
         """What a frame asks for."""
         try:
-            frame: AgentFrame = _frames.decode(text)
+            frame: AgentFrame = decode_leniently(_frames.decode, text.encode())
         except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
             raise Close(NOT_UNDERSTOOD, str(problem)) from problem
         if isinstance(frame, Hello):

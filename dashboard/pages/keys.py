@@ -12,7 +12,7 @@ from breakers.access import Actor, environments_for, require, row_id
 from breakers.errors import FieldError, Invalid
 from breakers.ingest.bounds import NAMES_MAX
 from breakers.ingest.pace import EVENTS_PER_SECOND
-from breakers.keys import create_api_key, limit_api_key, names_made, revoke_api_key
+from breakers.keys import create_api_key, keys_for, limit_api_key, names_made, revoke_api_key
 from breakers.models import ApiKey, Scope
 from dashboard.pages import words
 from dashboard.pages.frame import page, render_page
@@ -98,11 +98,7 @@ def _render(
     limit_errors: dict[str, str] | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    keys = list(
-        ApiKey.objects.select_related("environment", "created_by").order_by(
-            "revoked_at", "-created_at", "-id"
-        )
-    )
+    keys = list(keys_for(actor).order_by("revoked_at", "-created_at", "-id"))
     made_names = names_made()
     valid = [key for key in keys if key.revoked_at is None]
     unused = sum(key.last_used_at is None for key in valid)

@@ -104,6 +104,14 @@ async def test_events_are_acknowledged_by_batch(web: Web) -> None:
     assert (await Event.objects.aget(event_id="e1")).boot == "b1"
 
 
+async def test_half_a_surrogate_pair_does_not_end_the_conversation(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        good = {"breaker": "catalog", "to": "open"}
+        ack = await agent.events(good | {"detail": "\ud83d"}, good)
+
+        assert (ack["accepted"], [one["index"] for one in ack["rejected"]]) == (1, [0])
+
+
 async def test_batches_sent_without_waiting_are_committed_in_order(web: Web) -> None:
     async with web.agent(CLOSED) as agent:
         for number in range(40):

@@ -149,6 +149,16 @@ def test_a_release_needs_something_to_release_and_a_reason(client: Client) -> No
     assert Override.objects.get().end == "released"
 
 
+def test_an_override_for_later_is_refused_rather_than_made_now() -> None:
+    breaker = make_breaker()
+
+    answer = put(sign_in("operator"), breaker, FORCE | {"starts_at": "2030-01-01T00:00:00Z"})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["loc"] == ["starts_at"]
+    assert not Override.objects.exists()
+
+
 def test_an_override_without_expiry_is_said_aloud(client: Client) -> None:
     body = {"mode": "forced_closed", "reason": "x", "no_expiry": True}
 

@@ -49,6 +49,20 @@ async def test_ndjson_rejects_a_bad_line_alone_and_counts_no_blank_one(web: Web)
     assert [one["index"] for one in answer.json()["rejected"]] == [1]
 
 
+async def test_half_a_surrogate_pair_condemns_its_own_event_alone(web: Web) -> None:
+    halves = [{"detail": "\ud83d"}, {"breaker": "\ude00x"}, {"labels": {"a": "\ud83dx"}}]
+    good = [{"detail": "\U0001f600"}, {"detail": "\\ud83d, told as an escape"}]
+    body = json.dumps([EVENT | fields for fields in [*good, *halves]]).encode()
+
+    answer = await post(web, body, "application/json")
+
+    assert answer.status_code == 202
+    assert answer.json()["accepted"] == 2
+    assert [one["index"] for one in answer.json()["rejected"]] == [2, 3, 4]
+    told = {event.detail async for event in Event.objects.all()}
+    assert told == {fields["detail"] for fields in good}
+
+
 async def test_ndjson_of_which_no_line_is_json_is_a_bad_request(web: Web) -> None:
     assert (await post(web, b"a\nb\n", "application/x-ndjson")).status_code == 400
 

@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from breakers.errors import FieldError
+from breakers.ingest.surrogates import decode_leniently
 
 Head = Callable[[bytes], str | None]
 """A request's header by its lower-case name."""
@@ -43,7 +44,7 @@ def many_json(body: bytes) -> list[msgspec.Raw]:
     """The values of a JSON array; raises NotUnderstood."""
     try:
         body.decode()
-        return _array(body)
+        return decode_leniently(_array, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise NotUnderstood(str(problem)) from problem
 

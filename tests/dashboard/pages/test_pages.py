@@ -207,6 +207,19 @@ def test_a_revoked_key_is_revoked_once(admin: Client) -> None:
     assert admin.post("/keys/", {"revoke": key.pk}).status_code == HTTPStatus.NOT_FOUND
 
 
+def test_an_admin_of_one_environment_neither_sees_nor_revokes_keys_that_reach_others() -> None:
+    wide, _ = make_key(name="wide-reaching", scopes=["ingest"])
+    own, _ = make_key(name="own-feed", scopes=["ingest"], environment="staging")
+    admin = signed_in(Role.ADMIN, "staging")
+
+    page = text_of(admin, "/keys/")
+    assert "own-feed" in page
+    assert "wide-reaching" not in page
+    assert admin.post("/keys/", {"revoke": wide.pk}).status_code == HTTPStatus.NOT_FOUND
+    assert admin.post("/keys/", {"revoke": own.pk}).status_code == HTTPStatus.FOUND
+    assert [key.name for key in ApiKey.objects.exclude(revoked_at=None)] == ["own-feed"]
+
+
 def test_a_keys_limits_are_set_on_its_page_and_audited(admin: Client) -> None:
     key, _ = make_key(name="orders", scopes=["ingest"])
 
