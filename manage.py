@@ -13,11 +13,15 @@ def main() -> None:
 
             sys.exit(up(sys.argv[2:]))
         from django.core.management import execute_from_command_line
+        from django.db import OperationalError
     except ModuleNotFoundError as missing:
         sys.exit(
             f"{missing.name} is not installed here: run `make setup`, then `.venv/bin/python manage.py …`."
         )
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError as away:
+        sys.exit(f"The database cannot be used: {str(away).strip()}")
 
 
 if __name__ == "__main__":

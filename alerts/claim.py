@@ -127,7 +127,9 @@ def claim(breaker_ids: Sequence[int], *, now: datetime) -> Claim | None:
         for values in cursor.fetchall():
             by_breaker[values[0]].append(_Seen._make(values))
     replays = tuple(
-        _replay(BreakerView(id, environment, service, name, target, ()), by_breaker.get(id, ()), now)
+        _replay(
+            BreakerView(id, environment, service, name, target, ()), by_breaker.get(id, ()), now
+        )
         for id, environment, service, name, target in breakers
     )
     # In the order of reading, so that the last is the top.

@@ -51,8 +51,8 @@ from breakers.wire import Applied, Goodbye, Hello, Ping
 _log = structlog.get_logger(__name__)
 HELLO_WITHIN_S = 10
 _SEND_WITHIN_S = 15
-# Batches of one agent that may wait for their commit; then its next frame waits in the socket.
-_BATCHES_MAX = 16
+# Frames of one agent that may wait for their commit; then its next one waits in the socket.
+_FRAMES_MAX = 16
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError, Overloaded)
 
 
@@ -81,6 +81,8 @@ class AgentApp:
             await conversation.run()
         except Close as close:
             await close_socket(send, close)
+        except Overloaded as problem:
+            await close_socket(send, Close(OVERLOADED, problem.detail))
         except _AWAY as problem:
             _log.warning("agent turned away", error=str(problem).strip())
             await close_socket(send, Close(OVERLOADED, "the database does not answer"))
@@ -117,7 +119,7 @@ class _Conversation:
         self._send = send
         self._session = Session(id=uuid.uuid4(), actor=actor)
         self._socket = AgentSocket(self._session)
-        self._room = asyncio.Semaphore(_BATCHES_MAX)
+        self._room = asyncio.Semaphore(_FRAMES_MAX)
         self._acks: set[asyncio.Task[None]] = set()
         self._introducing: asyncio.Future[Introduced] | None = None
         _, _, key = (asgi.header(scope, b"authorization") or "").partition(" ")
@@ -278,10 +280,12 @@ class _Conversation:
             breaker_id=breaker,
             applied=applied,
         )
+        await self._room.acquire()
         waiting = self._writer.submit(job)
         task = asyncio.create_task(self._wait_for(waiting), name="agent applied")
         self._acks.add(task)
         task.add_done_callback(self._acks.discard)
+        await self._rest(self._pace.owe(self._session.actor, 1, now=time.monotonic()))
 
     async def _wait_for(self, waiting: asyncio.Future[None]) -> None:
         try:
@@ -289,6 +293,8 @@ class _Conversation:
         except Overloaded as problem:
             # The next hello says what is applied.
             self._socket.close(Close(OVERLOADED, problem.detail))
+        finally:
+            self._room.release()
 
     async def _retire(self) -> None:
         introduced = self._session.introduced

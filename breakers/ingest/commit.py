@@ -187,12 +187,10 @@ async def _insert_new(db: Statements, rows: Sequence[Row]) -> set[Key]:
     """Adds what is not in history yet; its keys. Of several rows with one key only the first counts: a
     snapshot and a state change go to two tables, which would take both."""
     new: set[Key] = set()
-    first: dict[Key, Row] = {}
-    for row in rows:
-        first.setdefault(row.key, row)
+    firsts = {row.key: row for row in reversed(rows)}.values()
     for table, line, some in (
-        ("event", event_line, [row for row in first.values() if row.event.type != "snapshot"]),
-        ("snapshot", snapshot_line, [row for row in first.values() if row.event.type == "snapshot"]),
+        ("event", event_line, [row for row in firsts if row.event.type != "snapshot"]),
+        ("snapshot", snapshot_line, [row for row in firsts if row.event.type == "snapshot"]),
     ):
         if some:
             await db.execute(f"make_incoming_{table}")

@@ -118,6 +118,34 @@ async def test_an_agent_that_sends_too_fast_is_read_more_slowly_and_loses_nothin
         assert (await web.post_events(*events(1), key=key)).status_code == 429
 
 
+APPLIED = {"type": "applied", "breaker": "catalog", "revision": 0, "ok": True, "state": "closed"}
+
+
+async def test_what_an_agent_says_is_applied_counts_like_events(web: Web) -> None:
+    key = await limited(events_per_second=40)
+    async with web.socket("/agent/v1", **web.bearer(key)) as socket:
+        agent = Agent(socket)
+        await agent.hello({"breaker": "catalog", "state": "closed"})
+        for _ in range(60):
+            await agent.say(**APPLIED)
+
+        await agent.events({"breaker": "catalog", "to": "open"})
+
+        assert (await web.post_events(*events(1), key=key)).status_code == 429
+
+
+async def test_one_agent_does_not_fill_the_queue_by_what_is_applied(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "WAITING_MAX", 20)
+    async with web.agent({"breaker": "catalog", "state": "closed"}) as agent:
+        for _ in range(500):
+            await agent.say(**APPLIED)
+        await agent.say(type="ping")
+
+        await agent.hear("pong")
+
+
 async def test_a_full_queue_turns_away_and_loses_nothing(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:

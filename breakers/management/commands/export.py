@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from breakers.moving.export import Wanted, export
 from breakers.moving.lines import encode
@@ -44,11 +44,14 @@ class Command(BaseCommand):
             _write(sys.stdout.buffer, wanted)
             return
         draft = output.with_name(f"{output.name}.part")
-        with draft.open("wb") as file:
-            count = _write(file, wanted)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(output)
+        try:
+            with draft.open("wb") as file:
+                count = _write(file, wanted)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(output)
+        except OSError as problem:
+            raise CommandError(f"{output}: {problem.strerror}") from problem
         self.stderr.write(f"{count:,} lines in {output}.")
 
 

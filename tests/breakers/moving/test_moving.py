@@ -303,6 +303,12 @@ def test_what_is_no_export_is_refused_at_once(tmp_path: Path, first: bytes) -> N
 
 
 @pytest.mark.django_db(transaction=True)
+def test_an_export_into_no_folder_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="No such file or directory"):
+        call_command("export", output=tmp_path / "none" / "x")
+
+
+@pytest.mark.django_db(transaction=True)
 def test_an_export_goes_to_stdout_and_comes_from_stdin(
     capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
