@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from breakers.asgi import Send
@@ -46,6 +46,20 @@ async def converse(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def tell(next_frame: Callable[[], Awaitable[Any]], send: Send, *, within_s: float) -> None:
+    """Sends one text frame after the other until the peer has gone. Raises Close where it takes one no faster
+    than within `within_s` seconds."""
+    while True:
+        frame = await next_frame()
+        try:
+            async with asyncio.timeout(within_s):
+                await send({"type": "websocket.send", "text": frame})
+        except TimeoutError as problem:
+            raise Close(OVERLOADED, "too slow to be told") from problem
+        except OSError:
+            return
 
 
 async def close_socket(send: Send, close: Close) -> None:

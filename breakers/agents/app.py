@@ -25,6 +25,7 @@ from breakers.closing import (
     Close,
     close_socket,
     converse,
+    tell,
 )
 from breakers.errors import Overloaded, Unauthenticated
 from breakers.ingest.bounds import BeyondBound
@@ -134,7 +135,11 @@ class _Conversation:
         # Held from the first moment: a key may be revoked before its agent has said a word.
         self._rights.hold(self._credential)
         try:
-            await converse(self._read(), self._write(), ended=self._socket.ended)
+            await converse(
+                self._read(),
+                tell(self._socket.next, self._send, within_s=_SEND_WITHIN_S),
+                ended=self._socket.ended,
+            )
         finally:
             for task in self._acks:
                 task.cancel()
@@ -176,17 +181,6 @@ class _Conversation:
             self._socket.heard_at = time.monotonic()
             await self._handle(text)
             text = await self._frame()
-
-    async def _write(self) -> None:
-        while True:
-            frame = await self._socket.next()
-            try:
-                async with asyncio.timeout(_SEND_WITHIN_S):
-                    await self._send({"type": "websocket.send", "text": frame})
-            except TimeoutError as problem:
-                raise Close(OVERLOADED, "too slow to be told") from problem
-            except OSError:  # the agent has gone
-                return
 
     async def _handle(self, text: str) -> None:
         now, at = datetime.now(UTC), time.monotonic()

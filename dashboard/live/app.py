@@ -22,6 +22,7 @@ from breakers.closing import (
     Close,
     close_socket,
     converse,
+    tell,
 )
 from breakers.errors import CallError, Unauthenticated
 from breakers.keys import key_hash
@@ -99,7 +100,11 @@ class _Watching:
         self._runtime.rights.hold(credential)
         try:
             limits = Limits.of(credential.actor)
-            await converse(self._read(limits), self._write(), ended=self._ended)
+            await converse(
+                self._read(limits),
+                tell(self._reader.next, self._send, within_s=_SEND_WITHIN_S),
+                ended=self._ended,
+            )
         finally:
             self._runtime.rights.release(credential)
             self._runtime.hub.leave(self._reader)
@@ -141,14 +146,3 @@ class _Watching:
             await self._runtime.hub.join(self._reader, match, limits)
         except CallError as problem:
             raise Close(NOT_UNDERSTOOD, problem.detail) from problem
-
-    async def _write(self) -> None:
-        while True:
-            frame = await self._reader.next()
-            try:
-                async with asyncio.timeout(_SEND_WITHIN_S):
-                    await self._send({"type": "websocket.send", "text": frame})
-            except TimeoutError as problem:
-                raise Close(OVERLOADED, "too slow to be told") from problem
-            except OSError:  # the watcher has gone
-                return
