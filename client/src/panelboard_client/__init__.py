@@ -7,7 +7,8 @@
 guarded call.
 """
 
+from panelboard_client.gate import Gate, Refused
 from panelboard_client.panel import Panel, connect
 from panelboard_client.version import __version__
 
-__all__ = ["Panel", "__version__", "connect"]
+__all__ = ["Gate", "Panel", "Refused", "__version__", "connect"]

@@ -7,91 +7,31 @@ comes in through the rest, and never holds this object's lock while it wants the
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, NamedTuple, Optional, Protocol
+from typing import Any, Callable, Dict, Optional
 
+from panelboard_client.adapter import Adapter, Counts, Force, Why
 from panelboard_client.desired import Standing, Step
 from panelboard_client.wire import CLOSED, OPEN, Applied, Order, rfc3339
 
+log = logging.getLogger("panelboard_client")
+
 Emit = Callable[..., None]
 """Takes the fields of an Event but its id; see Roster."""
-
-
-@dataclass(frozen=True)
-class Force:
-    """An override as the library's adapter puts it into effect."""
-
-    mode: str
-    reason: str
-    until: Optional[float]
-    """Monotonic seconds; None: until told otherwise."""
-
-
-class Counts(NamedTuple):
-    """Since the breaker is watched; they only grow."""
-
-    calls: int
-    failed: int
-    not_permitted: int
-
-
-class Why(NamedTuple):
-    """Why a library changed its state: the protocol's cause, a machine's word, a person's sentence."""
-
-    cause: str
-    reason: Optional[str] = None
-    detail: Optional[str] = None
-
-
-BY_SERVICE = Why("manual", "by_service", "moved by the service itself")
-
-
-class Adapter(Protocol):
-    """What a library's module in `watch/` gives for one breaker."""
-
-    library: str
-    """Name and version, as `pybreaker 1.4.1`."""
-
-    def attach(self, watched: Watched) -> None:
-        """From now on the breaker's life is told to `watched`."""
-
-    def detach(self) -> None:
-        """The breaker is as it was before it was watched."""
-
-    def natural(self) -> str:
-        """The state that the library itself is in."""
-
-    def config(self) -> Dict[str, Any]: ...
-
-    def counts(self) -> Counts: ...
-
-    def force(self, force: Optional[Force]) -> None:
-        """Puts an override into effect, or ends it (None). At once: waits for no call."""
-
-    def forced(self) -> Optional[str]:
-        """The mode that a call meets now, read back from the breaker itself."""
-
-    def trip(self) -> bool:
-        """Opens the breaker, to recover by itself. False: a call held it busy, try again."""
-
-    def reset(self) -> bool:
-        """Closes the breaker and clears its counters. False: as for trip."""
 
 
 class Watched:
     def __init__(
         self,
         adapter: Adapter,
-        breaker: Any,
         *,
         name: str,
         target: Optional[str],
         emit: Emit,
     ) -> None:
         self.adapter = adapter
-        self._breaker = breaker
         self.name = name
         self.target = target
         self.standing = Standing()
@@ -112,9 +52,6 @@ class Watched:
         self.adapter.attach(self)
         self._natural = self.adapter.natural()
 
-    def guards(self, breaker: Any) -> bool:
-        return self._breaker is breaker
-
     @property
     def state(self) -> str:
         force = self._force
@@ -134,13 +71,23 @@ class Watched:
                 if command:
                     why = Why("manual", "command", command)
                 # What was counted up to here tells why; the next sample counts it again.
-                counts = self.adapter.counts() if to == OPEN else None
+                counts = self.adapter.counts() if to == OPEN and self.adapter.counted else None
                 metrics = self._counted(counts, time.monotonic()) if counts else None
                 self._tell(before, *why, metrics=metrics)
         except Exception:  # telemetry never harms the call it is about (I9)
             self.faults += 1
 
-    def lapsed(self, force: Force) -> None:
+    def look(self, why: Why) -> None:
+        """As moved(), for a library without a lock: what it is now is read under ours, so that
+        whoever comes last tells what is."""
+        try:
+            with self._lock:
+                self.adapter.mind()
+                self.moved(self.adapter.natural(), why)
+        except Exception:
+            self.faults += 1
+
+    def lapsed(self, force: Force, reason: str = "expired") -> None:
         """The override's time has come: seen by a guarded call or by the link's clock."""
         try:
             with self._lock:
@@ -150,7 +97,7 @@ class Watched:
                 self.adapter.force(None)
                 self._force = None
                 self.standing.drop()
-                self._tell(before, cause="override", reason="expired")
+                self._tell(before, cause="override", reason=reason)
         except Exception:
             self.faults += 1
 
@@ -166,6 +113,28 @@ class Watched:
             self.standing.error = self._read_back()
             self.proceed(now)
 
+    def resume(self, order: Order, now: float) -> None:
+        """Takes up what was wished in an earlier life of this service, until the panel says what
+        it wishes now, under whatever revision: this instance has confirmed nothing."""
+        with self._lock:
+            self.standing.receive(order, now)
+            self._obey()
+            self.standing.forget_answers()
+
+    def try_again(self) -> None:
+        """What could not be put into effect now may be; else it fails as before."""
+        with self._lock:
+            if self.standing.error is None or self.standing.mode is None:
+                return
+            self._obey()
+        self.standing.settle(self._read_back())
+
+    def disown(self) -> None:
+        """The panel wishes nothing of this breaker, and never has."""
+        force = self._force
+        if force is not None and self.standing.revision is None:
+            self.lapsed(force, reason="released")
+
     def proceed(self, now: float) -> bool:
         """Runs the waiting command if the breaker lets it; says whether the order is now settled.
 
@@ -178,8 +147,12 @@ class Watched:
                 standing.ran(waiting.id)
                 standing.settle(f"{waiting.command}: a call held the breaker until it was too late")
                 return True
-            if not self._run(waiting.command):
-                return False
+            try:
+                if not self._run(waiting.command):
+                    return False
+            except Exception as error:  # a library's, or a listener's of the service: told once
+                log.exception("could not %s %s", waiting.command, self.name)
+                standing.error = f"{waiting.command}: {type(error).__name__}: {error}"
             standing.ran(waiting.id)
             want = CLOSED if waiting.command == "reset" else OPEN
             natural = self.adapter.natural()
@@ -189,16 +162,19 @@ class Watched:
         return True
 
     @property
-    def override_ends_at(self) -> Optional[float]:
-        """Monotonic seconds; None if no override stands or it has no end."""
-        force = self._force
-        return None if force is None else force.until
+    def due(self) -> Optional[float]:
+        """Monotonic seconds at which keep_time() has something to do; None if nothing has an end."""
+        force, turns = self._force, self.adapter.due
+        ends = None if force is None else force.until
+        return min(ends, turns) if ends is not None and turns is not None else ends or turns
 
     def keep_time(self, now: float) -> None:
-        """Ends an override whose time has come."""
-        force = self._force
+        """Ends an override whose time has come, and sees a state that turns by the clock."""
+        force, turns = self._force, self.adapter.due
         if force is not None and force.until is not None and now >= force.until:
             self.lapsed(force)
+        if turns is not None and now >= turns:
+            self.adapter.look()
 
     def answer(self) -> Optional[Applied]:
         """What to say about the last order; None while it is being put into effect."""
@@ -229,6 +205,8 @@ class Watched:
             counts = self.adapter.counts()
             metrics = self._counted(counts, now)
             self._told, self._told_at = counts, now
+        if not self.adapter.counted:
+            return False
         idle = metrics["calls"] == 0 and metrics["not_permitted"] == 0
         if idle and self._told_zero:
             return False

@@ -1,6 +1,7 @@
 """The breaker libraries that can be watched: one module each, named as the library.
 
-A module has one function, `adapt(breaker)`, that answers an Adapter or raises TypeError. The
+A module is named as its library is imported, and has one function, `adapt(breaker)`, that
+answers an Adapter or raises TypeError. Names with an underscore in front are no library's. The
 libraries themselves are never required: a module is loaded when one of its breakers turns up.
 """
 
@@ -10,12 +11,13 @@ import pkgutil
 from importlib import import_module
 from typing import Any, List
 
-from panelboard_client.watched import Adapter
+from panelboard_client.adapter import Adapter
 
 
 def supported() -> List[str]:
     """The libraries whose breakers `Panel.watch` takes."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in modules if not name.startswith("_"))
 
 
 def adapter_for(breaker: Any) -> Adapter:
