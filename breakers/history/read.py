@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from django.db.models import QuerySet
 
 from breakers.cursor import encode, page
-from breakers.models import Breaker, Event, Instance, Snapshot
+from breakers.models import Breaker, Event, Instance, Named, Removed, Snapshot
 from breakers.wire import told_time
 
 _Row = TypeVar("_Row", Event, Snapshot)
@@ -39,9 +39,10 @@ def events_of(
         events = Event.objects.filter(**span)
         events = events.filter(type=type) if type else events
         found, following = _page(events, limit, cursor, query)
-    names = dict(
-        Instance.objects.filter(pk__in={row.instance_id for row in found}).values_list("pk", "name")
-    )
+    instances = {row.instance_id for row in found}
+    names = dict(Instance.objects.filter(pk__in=instances).values_list("pk", "name"))
+    removed = Removed.objects.filter(kind=Named.INSTANCE, of_id__in=instances - names.keys())
+    names |= dict(removed.values_list("of_id", "name"))
     return [_told(row, names) for row in found], following
 
 

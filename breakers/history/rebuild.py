@@ -1,25 +1,22 @@
-"""Current state derived afresh from history (I2), service by service, on a live system.
+"""Current state derived afresh from history and its checkpoints (I2), service by service, on a live system.
 
-While a service is looked at, its breakers are locked: its events wait for some milliseconds, and what is
-compared stands still.
+What agrees is only read: a statement sees one moment, in which events and states belong together. A service in
+which something differs is looked at again under the writer's locks, and mended there; its events wait meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 from psycopg.rows import namedtuple_row
 
 from breakers.sql import statements
-from breakers.states import Change, Held, Origin, State, derive
 
 _SQL = statements("rebuild")
 _COMMIT = statements("commit")
-_Known = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,70 +31,41 @@ class Difference:
 def rebuild(*, write: bool, services: Sequence[int] | None = None) -> Iterator[Difference]:
     """All differences (of some services); with `write`, each is mended in the transaction that finds it."""
     if services is None:
-        services = [service for (service,) in _fetch(_SQL["services"])]
+        services = [row.id for row in _fetch("services")]
     for service in services:
-        with transaction.atomic():
-            differences = list(_rebuild_service(service, write=write))
-        yield from differences
+        if _fetch("boots_amiss", service=service) or _fetch("differences", service=service):
+            with transaction.atomic():
+                differences = list(_mend_service(service))
+                # To be compared as they should be, boots are mended first; without `write`, all is undone.
+                transaction.set_rollback(not write)
+            yield from differences
 
 
-def _rebuild_service(service: int, *, write: bool) -> Iterator[Difference]:
-    breakers = [id for (id,) in _fetch(_SQL["lock"], service=service)]
-    boots: dict[tuple[int, str], datetime | None] = {}
-    for instance, boot, first_at in _fetch(_SQL["boots_amiss"], service=service):
-        boots[instance, boot] = first_at
+def _mend_service(service: int) -> Iterator[Difference]:
+    _fetch("lock", service=service)
+    for instance, boot, first_at in _fetch("boots_amiss", service=service):
         yield Difference(f"boot {boot} of instance {instance}", "another beginning", str(first_at))
-        if write and first_at is None:
+        if first_at is None:
             _run(_SQL["drop_boot"], instance=instance, boot=boot)
-        elif write:
+        else:
             _run(_SQL["set_boot"], instance=instance, boot=boot, first_at=first_at)
     changed = set()
-    for breaker, instance in _fetch(_SQL["pairs"], service=service):
-        derived = derive(_history(breaker, instance, boots))
-        found = _fetch(_SQL["held"], breaker=breaker, instance=instance)
-        known, wanted = (found[0] if found else None), _columns(derived)
-        if known == wanted or (known is None and derived is None):
-            continue
+    for row in _fetch("differences", service=service):
         yield Difference(
-            f"breaker {breaker} in instance {instance}",
-            str(known[0] if known else "nothing"),
-            derived.state if derived else "unknown",
+            f"breaker {row.breaker_id} in instance {row.instance_id}",
+            row.held_state or "nothing",
+            f"{row.state or 'unknown'}{', in no order of time' if row.unordered else ''}",
         )
-        changed.add(breaker)
-        if write:
-            _store(breaker, instance, derived)
-    if write and changed:
-        ids = sorted(changed & set(breakers))
+        changed.add(row.breaker_id)
+        if row.unordered:
+            _run(_SQL["note_disorder"], breaker=row.breaker_id, instance=row.instance_id)
+        _store(row)
+    if changed:
+        ids = sorted(changed)
         _run(_COMMIT["touch_breakers"], breakers=ids, targets=[None] * len(ids))
 
 
-def _history(
-    breaker: int, instance: int, boots: dict[tuple[int, str], datetime | None]
-) -> list[Change]:
-    """Highest rank first. Boots that were amiss and are not mended (`--check`) are ranked as they should be."""
-    with connection.cursor() as cursor:
-        cursor.cursor.row_factory = namedtuple_row
-        cursor.execute(_COMMIT["history_of"], {"breaker": breaker, "instance": instance})
-        changes = [
-            Change(
-                to=State(row.to_state),
-                natural_state=State(row.natural_state) if row.natural_state else None,
-                cause=row.cause,
-                reason=row.reason,
-                detail=row.detail,
-                boot=row.boot,
-                boot_at=boots.get((instance, row.boot), row.boot_at) if row.boot else None,
-                seq=row.seq,
-                occurred_at=row.occurred_at,
-                origin=Origin(row.origin),
-                event_id=row.event_id,
-            )
-            for row in cursor.fetchall()
-        ]
-    return sorted(changes, key=lambda change: change.rank, reverse=True)
-
-
-_NAMES = (
+_DERIVED = (
     "state",
     "natural_state",
     "since",
@@ -111,38 +79,22 @@ _NAMES = (
     "origin",
     "event_id",
 )
+# What events say beside the state is not history's: null keeps it.
+_BESIDE = dict.fromkeys(("metrics", "metrics_at", "library", "labels"))
 
 
-def _columns(held: Held | None) -> _Known:
-    """What the row of a breaker instance should hold, in the order of `_NAMES`."""
-    if held is None:
-        return (State.UNKNOWN, *[None] * (len(_NAMES) - 1))
-    last = held.last
-    return (
-        last.to,
-        last.natural_state,
-        held.since,
-        held.not_closed_since,
-        last.cause,
-        last.reason,
-        last.detail,
-        last.boot,
-        last.seq,
-        last.occurred_at,
-        last.origin,
-        last.event_id,
-    )
-
-
-def _store(breaker: int, instance: int, held: Held | None) -> None:
-    if held is None:
-        _run(_SQL["set_unknown"], breaker=breaker, instance=instance)
+def _store(row: Any) -> None:
+    if row.state is None:
+        _run(_SQL["set_unknown"], breaker=row.breaker_id, instance=row.instance_id)
         return
-    values = dict(zip(_NAMES, _columns(held), strict=True))
-    # What events say beside the state is not history's: null keeps it.
-    beside = dict.fromkeys(("metrics", "metrics_at", "library", "labels"))
-    lists = {name: [value] for name, value in (values | beside).items()}
-    _run(_COMMIT["store_states"], breaker_id=[breaker], instance_id=[instance], **lists)
+    columns = {name: getattr(row, name) for name in _DERIVED} | _BESIDE
+    lists = {name: [value] for name, value in columns.items()}
+    _run(
+        _COMMIT["store_states"],
+        breaker_id=[row.breaker_id],
+        instance_id=[row.instance_id],
+        **lists,
+    )
 
 
 def _run(statement: str, **parameters: Any) -> None:
@@ -150,7 +102,9 @@ def _run(statement: str, **parameters: Any) -> None:
         cursor.execute(statement, parameters)
 
 
-def _fetch(statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+def _fetch(name: str, **parameters: Any) -> list[Any]:
+    """Rows whose columns are read by name."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return [tuple(row) for row in cursor.fetchall()]
+        cursor.cursor.row_factory = namedtuple_row
+        cursor.execute(_SQL[name], parameters)
+        return list(cursor.fetchall())

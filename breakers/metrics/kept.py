@@ -2,6 +2,11 @@
 
 from datetime import timedelta
 
-SNAPSHOTS_KEPT = timedelta(days=14)
+from django.conf import settings
+
 MINUTES_KEPT = timedelta(days=30)
 HOURS_KEPT = timedelta(days=400)
+
+
+def snapshots_kept() -> timedelta:
+    return timedelta(days=settings.PANELBOARD_SNAPSHOT_RETENTION_DAYS)

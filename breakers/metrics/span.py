@@ -8,7 +8,7 @@ from enum import StrEnum
 from math import ceil
 
 from breakers.errors import FieldError, Invalid
-from breakers.metrics.kept import HOURS_KEPT, MINUTES_KEPT, SNAPSHOTS_KEPT
+from breakers.metrics.kept import HOURS_KEPT, MINUTES_KEPT, snapshots_kept
 
 POINTS_MOST = 1_000
 _POINTS_WANTED = 240
@@ -81,7 +81,7 @@ def span_of(
 
 
 def _finest(since: datetime, now: datetime) -> Source:
-    if since >= now - SNAPSHOTS_KEPT:
+    if since >= now - snapshots_kept():
         return Source.SNAPSHOTS
     return Source.MINUTES if since >= now - MINUTES_KEPT else Source.HOURS
 

@@ -8,16 +8,16 @@ from itertools import groupby
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from psycopg.rows import namedtuple_row
 
-from breakers.models import Breaker, Event
+from breakers.models import Breaker, BreakerInstance, Event
 from breakers.reports.span import Span
 from breakers.reports.tally import Tally, tally
 from breakers.reports.timeline import Timeline, timeline
 from breakers.sql import statements
-from breakers.states import Change, Origin, State
+from breakers.states import Change, Held, Origin, State
 
 _SQL = statements("reports")
 _AT_ONCE = 25
@@ -49,13 +49,26 @@ def timelines_of(breakers: Sequence[int], *, until: datetime) -> dict[int, list[
         rows: Iterator[Any] = iter(cursor)  # named tuples, of which Django's cursor knows nothing
         for (breaker, _), some in groupby(rows, key=lambda row: (row.breaker_id, row.instance_id)):
             kept = list(some)
-            line = timeline(map(_change, kept), retired_at=kept[0].retired_at)
+            retired_at, start = kept[0].retired_at, None
+            if kept[0].is_checkpoint:
+                edge = kept.pop(0)
+                start = Held(_change(edge), edge.since, edge.not_closed_since)
+            left = State(kept[0].from_state) if kept and kept[0].from_state else None
+            line = timeline(
+                map(_change, kept),
+                start=start,
+                left=None if start else left,
+                retired_at=retired_at,
+            )
             found.setdefault(breaker, []).append(line)
     return found
 
 
 def busiest(breakers: QuerySet[Breaker], span: Span, *, most: int) -> list[Breaker]:
-    """Those that changed state most often in the span, and then the others, by id."""
+    """Those that changed state most often in the span, and then the others, by id.
+
+    Whose last change lies before the span is not counted: in a fleet nearly all are such.
+    """
     changes = (
         Event.objects.filter(
             breaker_id=OuterRef("pk"),
@@ -68,8 +81,11 @@ def busiest(breakers: QuerySet[Breaker], span: Span, *, most: int) -> list[Break
         .annotate(count=Count("*"))
         .values("count")
     )
-    counted = breakers.annotate(changes=Coalesce(Subquery(changes), 0))
-    return list(counted.order_by("-changes", "pk")[:most])
+    moved = BreakerInstance.objects.filter(breaker=OuterRef("pk"), at__gte=span.since)
+    counted = breakers.filter(Exists(moved)).annotate(changes=Coalesce(Subquery(changes), 0))
+    found = list(counted.order_by("-changes", "pk")[:most])
+    others = breakers.exclude(pk__in=[breaker.pk for breaker in found]).order_by("pk")
+    return found + list(others[: most - len(found)])
 
 
 def _change(row: Any) -> Change:

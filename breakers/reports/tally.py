@@ -67,8 +67,8 @@ def tally(timelines: Iterable[Timeline], *, since: datetime, until: datetime) ->
             if state is State.OPEN:
                 opened.append((begun, ended))
         instances += there
-        seen = outages(line.spells)
-        began = [outage for outage in seen if since <= outage.begun < until]
+        seen = outages(line)
+        began = [outage for outage in seen if outage.is_trip and since <= outage.begun < until]
         over = [o.ended - o.begun for o in seen if o.ended is not None and since <= o.ended < until]
         trips += len(began)
         flaps += _flaps(seen, since, until)
@@ -99,7 +99,8 @@ def _clipped(
 
 def _flaps(seen: list[Outage], since: datetime, until: datetime) -> int:
     return sum(
-        since <= later.begun < until
+        later.is_trip
+        and since <= later.begun < until
         and earlier.ended is not None
         and later.begun - earlier.ended < FLAP_WITHIN
         for earlier, later in pairwise(seen)

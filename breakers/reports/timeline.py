@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from breakers.states import Change, State
+from breakers.states import Change, Held, State
 
 
 class Spell(NamedTuple):
@@ -21,20 +21,29 @@ class Spell(NamedTuple):
 
 
 class Timeline(NamedTuple):
-    """The spells of one breaker instance, by time. `ended` is when it was retired; None: it is still there."""
+    """The spells of one breaker instance, by time. `ended` is when it was retired; None: it is still there.
+    `left` is the state that the first change says it came from; None where nobody says."""
 
     spells: Sequence[Spell]
     ended: datetime | None = None
+    left: State | None = None
 
 
 def timeline(
-    changes: Iterable[Change], *, start: Change | None = None, retired_at: datetime | None = None
+    changes: Iterable[Change],
+    *,
+    start: Held | None = None,
+    left: State | None = None,
+    retired_at: datetime | None = None,
 ) -> Timeline:
-    """`start` is what was known at the edge of history. A retirement before the last change does not count."""
+    """`start` is what was known at the edge of history, or `left` what the first change says it came from. A retirement
+    before the last change does not count."""
     spells: list[Spell] = []
     highest = None
-    earlier = [] if start is None else [start]
-    for change in sorted([*earlier, *changes], key=lambda one: (one.occurred_at, one.rank)):
+    if start is not None:
+        spells.append(Spell(start.state, start.since))
+        highest = start.last.rank
+    for change in sorted(changes, key=lambda one: (one.occurred_at, one.rank)):
         if highest is not None and change.rank <= highest:
             continue
         highest = change.rank
@@ -42,31 +51,35 @@ def timeline(
             spells.append(Spell(change.to, change.occurred_at))
     if retired_at is not None and spells and retired_at < spells[-1].begun:
         retired_at = None
-    return Timeline(spells, retired_at)
+    return Timeline(spells, retired_at, left)
 
 
 class Outage(NamedTuple):
-    """From leaving closed until closed again; `ended` is None while it lasts, or where it ended unseen."""
+    """From not being closed until closed again; `ended` is None while it lasts, or where it ended unseen. A trip is
+    one that was seen to leave closed."""
 
     begun: datetime
     ended: datetime | None
+    is_trip: bool
 
 
 _WELL = frozenset({State.CLOSED, State.FORCED_CLOSED})
 _ILL = frozenset({State.OPEN, State.HALF_OPEN})
 
 
-def outages(spells: Iterable[Spell]) -> list[Outage]:
+def outages(line: Timeline) -> list[Outage]:
     """By time. Probes that fail, a loss and a hand that forces it open belong to the outage they fall into; forcing open
     what was closed begins none."""
     found: list[Outage] = []
     begun: datetime | None = None
-    for spell in spells:
+    is_trip, before = False, line.left
+    for spell in line.spells:
         if spell.state in _ILL and begun is None:
-            begun = spell.begun
+            begun, is_trip = spell.begun, before is State.CLOSED
         elif spell.state in _WELL and begun is not None:
-            found.append(Outage(begun, spell.begun))
+            found.append(Outage(begun, spell.begun, is_trip))
             begun = None
+        before = spell.state
     if begun is not None:
-        found.append(Outage(begun, None))
+        found.append(Outage(begun, None, is_trip))
     return found

@@ -37,7 +37,8 @@ WHERE id = ANY(%(breakers)s)
 
 -- name: prunable
 -- Retired for an hour, and no event of theirs is left in history, nor one that waits to be judged. All events of
--- an instance lie between 7 days before it was first heard of and 5 minutes after it was retired.
+-- an instance lie between 7 days before it was first heard of and 5 minutes after it was retired. A checkpoint is
+-- needed as long as history reaches back to when the instance was still there.
 SELECT i.id FROM instance i
 WHERE i.retired_at < now() - interval '1 hour'
   AND NOT EXISTS (
@@ -45,6 +46,8 @@ WHERE i.retired_at < now() - interval '1 hour'
     WHERE b.service_id = i.service_id AND e.instance_id = i.id
       AND e.occurred_at BETWEEN i.created_at - interval '8 days' AND i.retired_at + interval '1 hour')
   AND NOT EXISTS (SELECT FROM outbox o WHERE o.instance_id = i.id)
+  AND (NOT EXISTS (SELECT FROM checkpoint c WHERE c.instance_id = i.id)
+       OR i.retired_at < (SELECT at FROM history_edge))
 ORDER BY i.id LIMIT 1000
 
 -- name: prune
@@ -54,6 +57,13 @@ WITH gone AS (
     WHERE id = ANY(%(instances)s) AND retired_at < now() - interval '1 hour' ORDER BY id FOR UPDATE
 ),
 boots AS (DELETE FROM boot WHERE instance_id IN (SELECT id FROM gone)),
+names AS (DELETE FROM former_name WHERE kind = 'instance' AND target_id IN (SELECT id FROM gone)),
+checkpoints AS (DELETE FROM checkpoint WHERE instance_id IN (SELECT id FROM gone)),
+checkpoint_boots AS (DELETE FROM checkpoint_boot WHERE instance_id IN (SELECT id FROM gone)),
+disorders AS (
+    DELETE FROM disorder d USING breaker_instance bi
+    WHERE bi.instance_id IN (SELECT id FROM gone) AND d.breaker_id = bi.breaker_id AND d.instance_id = bi.instance_id
+),
 inside AS (DELETE FROM breaker_instance WHERE instance_id IN (SELECT id FROM gone) RETURNING breaker_id)
 SELECT id, (SELECT array_agg(DISTINCT breaker_id) FROM inside) FROM gone
 

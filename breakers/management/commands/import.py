@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from breakers.history.upkeep import history_is_kept
 from breakers.moving.bring import Brought, NotAnExport, bring, settle
 
 _TOLD_EVERY_S = 5.0
@@ -22,19 +23,22 @@ class Command(BaseCommand):
         parser.add_argument("file", help="as `export` writes it; - for stdin")
 
     def handle(self, *args: Any, file: str, **options: Any) -> None:
-        if file == "-":
-            brought = self._bring(sys.stdin.buffer)
-        else:
-            try:
-                with open(file, "rb") as opened:
-                    brought = self._bring(opened)
-            except OSError as problem:
-                raise CommandError(f"{file}: {problem.strerror}") from problem
+        with history_is_kept():
+            brought = self._read(file)
         self.stdout.write(f"{brought.new:,} new, {brought.known:,} there already.")
         if brought.wrong_count:
-            raise CommandError(f"{brought.wrong_count:,} lines were left out.")
+            raise CommandError(f"{_lines(brought.wrong_count)} left out.")
         if not brought.whole:
             raise CommandError("The file's end is missing or counts other lines: it was cut short.")
+
+    def _read(self, file: str) -> Brought:
+        if file == "-":
+            return self._bring(sys.stdin.buffer)
+        try:
+            with open(file, "rb") as opened:
+                return self._bring(opened)
+        except OSError as problem:
+            raise CommandError(f"{file}: {problem.strerror}") from problem
 
     def _bring(self, file: BinaryIO) -> Brought:
         now = timezone.now()
@@ -52,3 +56,7 @@ class Command(BaseCommand):
         self.stderr.write("Deriving current state from history")
         settle(brought, now=now)
         return brought
+
+
+def _lines(count: int) -> str:
+    return "1 line was" if count == 1 else f"{count:,} lines were"
