@@ -6,15 +6,29 @@ state that went before. See `sql/commit.sql` for the locks, and docs/decisions/0
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
+
+import psycopg
+from psycopg.rows import TupleRow
 
 from breakers.access import Actor
 from breakers.db import Connection
 from breakers.ingest.bounds import Name
 from breakers.ingest.decide import Decisions
-from breakers.ingest.jobs import AnyJob, Batch, Disconnect, Introduce, Lose, Report, Retire
+from breakers.ingest.jobs import (
+    AnyJob,
+    Batch,
+    Disconnect,
+    Introduce,
+    Lose,
+    Outcome,
+    Report,
+    Retire,
+    Stored,
+)
 from breakers.ingest.ledger import Ledger
 from breakers.ingest.outrun import Outrun
 from breakers.ingest.partitions import Partitions
@@ -95,9 +109,14 @@ async def commit_group(
     await memory.partitions.ensure(
         connection, [event for job in jobs if isinstance(job, Batch) for event in job.events]
     )
-    ledger = Ledger(Statements(connection), memory.states)
-    async with connection.transaction():
-        effects = await _commit(Statements(connection), memory, ledger, jobs, care)
+    db = Statements(connection)
+    ledger = Ledger(db, memory.states)
+    try:
+        effects = await _commit(db, memory, ledger, jobs, care)
+    except Exception:
+        with contextlib.suppress(psycopg.Error):
+            await connection.rollback()
+        raise
     memory.states.note(ledger.known, effects.found, effects.left)
     memory.spoken.note(effects.spoke)
     memory.spoken.forget(job.instance_id for job in jobs if isinstance(job, Retire))
@@ -126,41 +145,60 @@ async def _commit(
     db: Statements, memory: Memory, ledger: Ledger, jobs: Sequence[AnyJob], care: Care
 ) -> Effects:
     registry = memory.registry
+    db.ask("begin")
     batches = await settle(db, registry, [job for job in jobs if isinstance(job, Batch)])
     outrun = Outrun(db)
     await outrun.look(registry, jobs)
-    locked = await _lock(db, ledger, registry, jobs, batches, care)
+    # In care it is seen later who has said something new.
+    heard = set() if care.repeats else {row.pair[1] for _, rows in batches for row in rows}
+    spoke = memory.spoken.silent(heard)
+    locked = await _lock(db, ledger, registry, jobs, batches, care, spoke)
     await outrun.catch_up()
     effects = Effects(wished=outrun.services, found=locked.changes)
     accepted, outcomes = await _insert(db, ledger, batches, care)
     effects.answers = dict[AnyJob, Any](outcomes.items())
     # Who retires an instance changes its breakers: then its states had to be read again.
     speaking = {row.pair[1] for row in accepted}
-    effects.spoke = memory.spoken.silent(speaking) | (speaking & ledger.read_again)
-    if effects.spoke:
-        [(there,)] = await db.fetch("touch_instances", instances=sorted(effects.spoke))
-        if there < len(effects.spoke):
-            raise GoneFromRegistry
+    more = (memory.spoken.silent(speaking) | (speaking & ledger.read_again)) - spoke
+    if more:
+        _are_there(await db.fetch("touch_instances", instances=sorted(more)), more)
+    effects.spoke = spoke | more
     decisions = Decisions(db, ledger, registry, pairs_of=locked.pairs_of, targets=locked.targets)
     targets = _new_targets(accepted, locked)
     for job in jobs:
         if not isinstance(job, Batch):
             effects.answers[job] = await decisions.decide(job)
     targets |= decisions.new_targets
-    effects.judged = await ledger.store()
-    changed = ledger.changed | targets.keys()
-    if changed:
-        ids = sorted(changed)
-        effects.left = dict(
-            await db.fetch("touch_breakers", breakers=ids, targets=[targets.get(id) for id in ids])
+    effects.judged = ledger.store()
+    looked = [
+        db.ask(name, breakers=sorted(breakers))
+        for name, breakers in (
+            ("look_at_sampled", ledger.sampled),
+            ("look_at_overridden", decisions.applied),
         )
-    effects.changed = changed
+        if breakers
+    ]
+    effects.changed = ledger.changed | targets.keys()
+    if effects.changed:
+        ids = sorted(effects.changed)
+        db.ask("touch_breakers", breakers=ids, targets=[targets.get(id) for id in ids])
+    db.ask("commit")
+    answers = await db.answers()
+    effects.judged += sum(len(answers[place]) for place in looked)
+    if effects.changed:
+        effects.left = dict(answers[-2])
     return effects
+
+
+def _are_there(found: list[TupleRow], instances: Set[int]) -> None:
+    [(there,)] = found
+    if there < len(instances):
+        raise GoneFromRegistry
 
 
 async def _insert(
     db: Statements, ledger: Ledger, batches: Sequence[tuple[Batch, list[Row]]], care: Care
-) -> tuple[list[Row], dict[Batch, list[Any]]]:
+) -> tuple[list[Row], dict[Batch, list[Outcome]]]:
     """Adds the events to history and judges them; the rows that were new, and the outcomes."""
     rows = [row for _, found in batches for row in found]
     if not rows:
@@ -169,7 +207,11 @@ async def _insert(
         accepted, outcomes = outcomes_of(batches, await _insert_new(db, rows))
         await ledger.take(accepted)
         return accepted, outcomes
-    accepted, outcomes = outcomes_of(batches, {row.key for row in rows})
+    keys = {row.key for row in rows}
+    if len(keys) == len(rows):
+        accepted, outcomes = rows, {job: [Stored.ACCEPTED] * len(found) for job, found in batches}
+    else:
+        accepted, outcomes = outcomes_of(batches, keys)
     await ledger.rank_boots(accepted)
     events = [row for row in accepted if row.event.type != "snapshot"]
     async with db.copying("copy_events", map(event_line, events)):
@@ -207,8 +249,9 @@ async def _lock(
     jobs: Iterable[AnyJob],
     batches: Iterable[tuple[Batch, list[Row]]],
     care: Care,
+    spoke: Set[int],
 ) -> Locked:
-    """Locks all breakers that may change, in id order, and reads the states of their instances."""
+    """Locks all breakers that may change, in id order, notes the instances that speak, and reads the states."""
     locked = Locked()
     pairs = {row.pair for _, rows in batches for row in rows}
     whole = set(care.whole)
@@ -236,7 +279,14 @@ async def _lock(
             pairs.add((breaker, instance))
     if pairs:
         breakers = sorted({breaker for breaker, _ in pairs})
-        for id, target, change in await db.fetch("lock_breakers", breakers=breakers):
+        at = db.ask("lock_breakers", breakers=breakers)
+        if spoke:
+            db.ask("touch_instances", instances=sorted(spoke))
+        strangers = ledger.ask_strangers(pairs)
+        answers = await db.answers()
+        if spoke:
+            _are_there(answers[at + 1], spoke)
+        for id, target, change in answers[at]:
             locked.targets[id], locked.changes[id] = target, change
         if len(locked.targets) < len(breakers):
             raise GoneFromRegistry
@@ -246,7 +296,14 @@ async def _lock(
             for row in rows
             if row.event.boot is not None
         }
-        await ledger.load(pairs, whole=whole, changes=locked.changes, boots=boots)
+        await ledger.load(
+            pairs,
+            whole=whole,
+            changes=locked.changes,
+            boots=boots,
+            strangers=strangers,
+            answers=answers,
+        )
     return locked
 
 

@@ -49,6 +49,8 @@ class Decisions:
         self._targets = targets
         self._now = datetime.now(UTC)
         self.new_targets: dict[int, str] = {}
+        self.applied: set[int] = set()
+        """Breakers of which an instance said what it has applied."""
 
     async def decide(self, job: AnyJob) -> object:
         """Does what the job asks, and gives its answer."""
@@ -67,7 +69,10 @@ class Decisions:
                 return bool(gone)
             case Disconnect():
                 gone = await self._db.fetch(
-                    "disconnect", instance=job.instance_id, session=job.session
+                    "disconnect",
+                    instance=job.instance_id,
+                    session=job.session,
+                    silent_for_s=job.silent_for_s,
                 )
                 if gone:
                     self._ledger.changed |= self._breakers_of(job.instance_id)
@@ -97,7 +102,7 @@ class Decisions:
         )
         if not found:
             raise GoneFromRegistry
-        [(taken_from, boot_before)] = found
+        [(taken_from, boot_before, name)] = found
         if hello.breakers:
             presented = {ids[item.breaker]: item for item in hello.breakers}
             await self._db.execute(
@@ -119,8 +124,10 @@ class Decisions:
                 if item.target and item.target != self._targets[breaker]:
                     self.new_targets[breaker] = item.target
         self._ledger.changed |= set(ids.values())
+        self.applied |= set(ids.values())
         self._ledger.changed |= self._breakers_of(instance)
-        return Introduced(service, instance, ids, taken_from if taken_from != job.session else None)
+        taken_from = taken_from if taken_from != job.session else None
+        return Introduced(service, instance, name, ids, taken_from)
 
     def _news_of_hello(
         self, service: int, breaker: int, instance: int, boot: str, item: BreakerHello
@@ -169,6 +176,7 @@ class Decisions:
             error=(said.error or "the agent gave no reason").replace("\0", "")[:2000],
         )
         self._ledger.changed.add(job.breaker_id)
+        self.applied.add(job.breaker_id)
         held = self._ledger.held.get((job.breaker_id, job.instance_id))
         if not said.ok or said.state is None or held is None:
             return

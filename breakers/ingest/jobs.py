@@ -65,7 +65,10 @@ class Introduced:
 
     service_id: int
     instance_id: int
+    instance: str
+    """Its name here, which may be another than it says: it was renamed."""
     breaker_ids: dict[str, int]
+    """By the names that it says."""
     taken_from: UUID | None
     """The session that held the instance before."""
 
@@ -116,10 +119,12 @@ class Retire(Job[bool]):
 
 @dataclass(eq=False, kw_only=True)
 class Disconnect(Job[bool]):
-    """A socket that broke off or fell silent; the instance is not lost yet."""
+    """A socket that broke off, or an agent that fell silent; the instance is not lost yet."""
 
     instance_id: int
     session: UUID
+    silent_for_s: float = 0.0
+    """Whoever was heard since then is still there after all."""
 
 
 AnyJob = Job[Any]

@@ -8,12 +8,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from breakers.ingest.pgtext import NULL, array, time
+from breakers.ingest.columns import (
+    NOTHING,
+    Judged,
+    Sample,
+    change_of,
+    columns_of_outbox,
+    columns_of_states,
+    known_of,
+)
 from breakers.ingest.remembered import Known, Remembered
-from breakers.ingest.rows import Pair, Row, as_json
+from breakers.ingest.rows import Pair, Row
 from breakers.ingest.statements import Statements
-from breakers.states import Change, Held, Origin, State, derive, transition
-from breakers.wire import Labels, Metrics
+from breakers.states import Change, Held, transition
 
 
 class RankMoved(Exception):
@@ -25,38 +32,12 @@ class RankMoved(Exception):
         self.instances = instances
 
 
-class Judged(NamedTuple):
-    """What a state change did; a late one moved nothing. `again` is judged although nothing moved."""
-
-    row: Row
-    late: bool
-    before: Held | None
-    after: Held | None
-    again: bool = False
-
-    @property
-    def is_news(self) -> bool:
-        """Whether any rule could say something else than before."""
-        if self.late or self.again or self.before is None or self.after is None:
-            return True
-        before, after = self.before.last, self.after.last
-        return before.to is not after.to or before.natural_state is not after.natural_state
-
-
-class Sample(msgspec.Struct, gc=False):
-    """What events say beside the state: of each the newest; None leaves what is known."""
-
-    metrics: Metrics | None = None
-    metrics_at: datetime | None = None
-    library: str | None = None
-    labels: Labels | None = None
-
-
 class Writing(NamedTuple):
-    """Parameters of the states, if there are any, and lines of the outbox."""
+    """Parameters of the states and of the outbox, where there are any."""
 
     states: dict[str, str] | None
-    news: list[str]
+    news: dict[str, str] | None
+    judged: int
 
 
 class Ledger:
@@ -77,8 +58,19 @@ class Ledger:
         self._moved: set[Pair] = set()
         self._samples: dict[Pair, Sample] = {}
         self._late: set[Pair] = set()
+        self._unsure: dict[Pair, list[datetime]] = {}
+        """Of which the order of ranks may not be that of times any more, and around when."""
         self._judged: list[Judged] = []
         self._written_up: Writing | None = None
+
+    def ask_strangers(self, pairs: Set[Pair]) -> Set[Pair]:
+        """Asks for the states that nothing is remembered of, and for their instances' boots, right after the
+        breakers' locks and on the same way; gives the pairs, for `load`."""
+        strangers = self._remembered.strangers(pairs)
+        if strangers:
+            self._ask_states(strangers)
+            self._db.ask("load_boots", instances=sorted({instance for _, instance in strangers}))
+        return strangers
 
     async def load(
         self,
@@ -87,15 +79,21 @@ class Ledger:
         whole: Set[int],
         changes: Mapping[int, int],
         boots: Set[tuple[int, str]],
+        strangers: Set[Pair],
+        answers: Sequence[Sequence[Any]],
     ) -> None:
         """The states of `pairs`, whose breakers are locked and have these change numbers; of the instances
-        in `whole` these are all there are. `boots` are those that events name."""
+        in `whole` these are all there are. `boots` are those that events name; `answers` end with those on
+        `strangers`, if there are any."""
         self._whole = whole
-        known = self._remembered.known(pairs, changes)
-        missing = pairs - known.keys()
-        if missing:
-            known |= await self._load_states(missing)
-            self.read_again = {instance for _, instance in missing}
+        known = self._remembered.known(pairs - strangers, changes)
+        moved = pairs - strangers - known.keys()
+        if strangers:
+            known |= known_of(strangers, answers[-2])
+        if moved:
+            self._ask_states(moved)
+            known |= known_of(moved, (await self._db.answers())[-1])
+        self.read_again = {instance for _, instance in strangers | moved}
         self.held = {pair: known[pair].held for pair in pairs}
         self._metrics_at = {pair: known[pair].metrics_at for pair in pairs}
         self.boots = {
@@ -105,27 +103,22 @@ class Ledger:
         }
         # Where another boot speaks than the last, its rank decides, and it may have changed meanwhile.
         strange = {instance for instance, _ in boots - self.boots.keys()} | whole
-        if strange:
-            await self._load_boots(strange)
+        asked = {instance for _, instance in strangers}
+        if strangers:
+            self._take_boots(asked, answers[-1])
+        if strange - asked:
+            found = await self._db.fetch("load_boots", instances=sorted(strange - asked))
+            self._take_boots(strange - asked, found)
 
-    async def _load_states(self, pairs: Set[Pair]) -> dict[Pair, Known]:
-        known = dict.fromkeys(pairs, Known(None, None))
-        for found in await self._db.named(
+    def _ask_states(self, pairs: Set[Pair]) -> None:
+        self._db.ask(
             "load_states",
             breakers=sorted({breaker for breaker, _ in pairs}),
             instances=sorted({instance for _, instance in pairs}),
-        ):
-            pair = found.breaker_id, found.instance_id
-            if pair in known:
-                held = None
-                if found.event_id is not None:
-                    last = _change(found.state, found.at, found)
-                    held = Held(last, found.since, found.not_closed_since)
-                known[pair] = Known(held, found.metrics_at)
-        return known
+        )
 
-    async def _load_boots(self, instances: Set[int]) -> None:
-        for instance, boot, at in await self._db.fetch("load_boots", instances=sorted(instances)):
+    def _take_boots(self, instances: Set[int], found: Iterable[Sequence[Any]]) -> None:
+        for instance, boot, at in found:
             self.boots[instance, boot] = at
         self._rank_anew(instances)
 
@@ -195,6 +188,13 @@ class Ledger:
             after = None
             if row.instance_id not in self._reranked:
                 after = transition(before, self._change_of(row))
+            # The last change is the latest too, until one that is not.
+            if (
+                after is None
+                or pair in self._unsure
+                or (before is not None and row.occurred_at < before.last.occurred_at)
+            ):
+                self._unsure.setdefault(pair, []).append(row.occurred_at)
             if after is None:
                 self._late.add(pair)
                 self._judged.append(Judged(row, True, before, before))
@@ -205,11 +205,12 @@ class Ledger:
     async def rederive(self) -> None:
         """A late change may still lengthen or break the run whose beginning is `since`, and a boot that
         moved in the ranking may put another event at its top."""
-        late = self._late | {pair for pair in self.held if pair[1] in self._reranked}
-        self._late, self._reranked = set(), set()
-        for pair in sorted(late):
-            after = await self._derive(pair)
-            if after is not None and after != self.held[pair]:
+        reranked = {pair for pair in self.held if pair[1] in self._reranked}
+        late = self._late | reranked
+        await self._note_disorder(reranked)
+        self._late, self._reranked, self._unsure = set(), set(), {}
+        for pair, after in (await self._derive(late)).items():
+            if after != self.held[pair]:
                 before = self.held[pair]
                 self._move(pair, after)
                 if before is None or before.state is not after.state:
@@ -222,9 +223,34 @@ class Ledger:
                 self._judged[at] = Judged(row, False, before, after)
                 self._written_up = None
 
-    async def _derive(self, pair: Pair) -> Held | None:
-        found = await self._db.named("history_of", breaker=pair[0], instance=pair[1])
-        return derive(_change(row.to_state, row.occurred_at, row) for row in found)
+    async def _note_disorder(self, reranked: Set[Pair]) -> None:
+        if self._unsure:
+            came = [(*pair, at) for pair, ats in self._unsure.items() for at in ats]
+            breakers, instances, times = zip(*came, strict=True)
+            await self._db.execute(
+                "note_disorder",
+                breakers=list(breakers),
+                instances=list(instances),
+                times=list(times),
+            )
+        if reranked:
+            await self._db.execute("note_all_disordered", **_columns(reranked))
+
+    async def _derive(self, pairs: Set[Pair]) -> dict[Pair, Held]:
+        """What history says of them; nothing of some."""
+        if not pairs:
+            return {}
+        found = {
+            (row.breaker_id, row.instance_id): row
+            for row in await self._db.named("states_now", **_columns(pairs))
+        }
+        ordered = {pair for pair in pairs if pair not in found or not found[pair].disordered}
+        if ordered:
+            await self._db.execute("forget_disorder", **_columns(ordered))
+        return {
+            pair: Held(change_of(row.state, row.at, row), row.since, row.not_closed_since)
+            for pair, row in found.items()
+        }
 
     def _move(self, pair: Pair, after: Held) -> None:
         self._written_up = None
@@ -274,74 +300,29 @@ class Ledger:
         where more has happened since."""
         pairs = sorted(self._moved | self._samples.keys())
         held = [self.held[pair] for pair in pairs]
-        last = [item and item.last for item in held]
-        samples = [self._samples.get(pair) or _NOTHING for pair in pairs]
-        columns: dict[str, list[Any]] = {
-            "breaker_id": [breaker for breaker, _ in pairs],
-            "instance_id": [instance for _, instance in pairs],
-            "state": [item.to if item else State.UNKNOWN for item in last],
-            "natural_state": [item and item.natural_state for item in last],
-            "since": [item and item.since for item in held],
-            "not_closed_since": [item and item.not_closed_since for item in held],
-            "cause": [item and item.cause for item in last],
-            "reason": [item and item.reason for item in last],
-            "detail": [item and item.detail for item in last],
-            "boot": [item and item.boot for item in last],
-            "seq": [item and item.seq for item in last],
-            "at": [item and item.occurred_at for item in last],
-            "origin": [item and item.origin for item in last],
-            "event_id": [item and item.event_id for item in last],
-            "metrics": [as_json(item.metrics) for item in samples],
-            "metrics_at": [item.metrics_at for item in samples],
-            "library": [item.library for item in samples],
-            "labels": [as_json(item.labels) for item in samples],
-        }
-        states = {name: array(values) for name, values in columns.items()} if pairs else None
-        news = [_outbox_line(item) for item in self._judged if item.is_news]
-        self._written_up = Writing(states, news)
+        samples = [self._samples.get(pair) or NOTHING for pair in pairs]
+        states = columns_of_states(pairs, held, samples) if pairs else None
+        news = [item for item in self._judged if item.is_news]
+        self._written_up = Writing(states, columns_of_outbox(news) if news else None, len(news))
 
-    async def store(self) -> int:
-        """Writes states, samples and what is to be judged; the number of rows in the outbox."""
+    @property
+    def sampled(self) -> set[int]:
+        """Breakers of which new metrics came."""
+        return {pair[0] for pair, sample in self._samples.items() if sample.metrics is not None}
+
+    def store(self) -> int:
+        """Asks for states, samples and what is to be judged to be written; the number of rows in the outbox."""
         if self._written_up is None:
             self.write_up()
         assert self._written_up is not None
-        states, news = self._written_up
+        states, news, judged = self._written_up
         if states:
-            await self._db.execute("store_states", **states)
+            self._db.ask("store_states", **states)
         if news:
-            async with self._db.copying("copy_outbox", news):
-                pass
-        return len(news)
+            self._db.ask("fill_outbox", **news)
+        return judged
 
 
-_NOTHING = Sample()
-
-
-def _outbox_line(judged: Judged) -> str:
-    row, late, before, after, _ = judged
-    event = row.event
-    return (
-        f"{row.pair[0]}\t{row.pair[1]}\t{time(row.occurred_at)}\t{event.to}\t{late}\t"
-        f"{before.last.to if before else State.UNKNOWN}\t{(before and before.last.natural_state) or NULL}\t"
-        f"{after.last.to if after else State.UNKNOWN}\t{(after and after.last.natural_state) or NULL}\t"
-        f"{time(after.since) if after else NULL}\n"
-    )
-
-
-def _change(to: str, at: datetime, found: Any) -> Change:
-    return Change(
-        to=_STATES[to],
-        natural_state=_STATES[found.natural_state] if found.natural_state else None,
-        cause=found.cause,
-        reason=found.reason,
-        detail=found.detail,
-        boot=found.boot,
-        boot_at=found.boot_at,
-        seq=found.seq,
-        occurred_at=at,
-        origin=Origin.SERVER if found.origin == Origin.SERVER else Origin.AGENT,
-        event_id=found.event_id,
-    )
-
-
-_STATES = {state.value: state for state in State}
+def _columns(pairs: Iterable[Pair]) -> dict[str, list[int]]:
+    ordered = sorted(pairs)
+    return {"breakers": [pair[0] for pair in ordered], "instances": [pair[1] for pair in ordered]}

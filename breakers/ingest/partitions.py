@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-
-from psycopg.errors import DuplicateTable
 
 from breakers.db import Connection
 from breakers.wire import Happened
@@ -32,9 +29,7 @@ class Partitions:
             wanted.add(("snapshot", day) if is_snapshot else ("event", _monday(day)))
         for parent, first in sorted(wanted - self._known):
             at = datetime(first.year, first.month, first.day, tzinfo=UTC)
-            # Another writer may be first, and be seen only by the name that is taken.
-            with contextlib.suppress(DuplicateTable):
-                await connection.execute("SELECT ensure_partition(%s, %s)", [parent, at])
+            await connection.execute("SELECT ensure_partition(%s, %s)", [parent, at])
             self._known.add((parent, first))
 
 

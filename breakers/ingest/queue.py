@@ -14,7 +14,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout, TooManyRequests
 
-from breakers.db import NoAnswer, Pool
+from breakers.db import Connection, NoAnswer, Pool, Unfit
 from breakers.errors import FieldError, Overloaded
 from breakers.ingest.beyond import Within
 from breakers.ingest.bounds import BeyondBound
@@ -60,6 +60,7 @@ class Writer:
         self._idle.set()
         self._memory = Memory()
         self._careful_for = 0
+        self._held: Connection | None = None
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
     def start(self) -> None:
@@ -98,16 +99,32 @@ class Writer:
     async def _run(self) -> None:
         await self._wake.wait()
         self._wake.clear()
-        while self._waiting:
-            group = self._take()
-            try:
-                await self._write(group)
-            except Exception as problem:  # the writer must live on; its senders are told
-                _log.exception("group not committed", jobs=len(group))
-                self._answer_all(group, Overloaded(f"Not stored: {type(problem).__name__}."))
-            finally:
-                self._weight -= sum(job.weight for job in group)
+        try:
+            while self._waiting:
+                group = self._take()
+                try:
+                    await self._write(group)
+                except Exception as problem:  # the writer must live on; its senders are told
+                    _log.exception("group not committed", jobs=len(group))
+                    self._answer_all(group, Overloaded(f"Not stored: {type(problem).__name__}."))
+                finally:
+                    self._weight -= sum(job.weight for job in group)
+        finally:
+            await self._let_go()
         self._idle.set()
+
+    async def _connection(self) -> Connection:
+        """That of the group before, as long as there is always a next: the pool asks each whether it lives."""
+        if self._held is not None and self._held.closed:
+            await self._let_go()
+        if self._held is None:
+            self._held = await self._pool.getconn()
+        return self._held
+
+    async def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            await self._pool.putconn(held)
 
     def _give_up_waiting(self, problem: Exception) -> None:
         waiting = list(self._waiting)
@@ -130,6 +147,7 @@ class Writer:
             await self._write_within(group, beyond)
             return
         except _AWAY as problem:
+            await self._let_go()
             # Also when COMMIT itself was cut off: whether it held is unknown, so nobody is told it did.
             _log.warning("database away", error=str(problem).strip(), jobs=len(group))
             away = Overloaded("The database does not answer.", retry_after=2)
@@ -161,8 +179,8 @@ class Writer:
         care = Care(repeats=self._careful_for > 0)
         for attempt in range(1, _TRIES + 1):
             try:
-                async with self._pool.connection() as connection:
-                    return await commit_group(connection, self._memory, group, care=care)
+                connection = await self._connection()
+                return await commit_group(connection, self._memory, group, care=care)
             except RankMoved as moved:
                 if attempt == _TRIES:
                     raise
@@ -172,6 +190,11 @@ class Writer:
                     raise
                 care = replace(care, repeats=True)
                 self._careful_for = _CAREFUL_FOR
+            except Unfit:
+                # So are the others of the pool.
+                await self._pool.drain()
+                if attempt == _TRIES:
+                    raise
             except _AGAIN:
                 self._memory.forget()
                 if attempt == _TRIES:
@@ -203,6 +226,11 @@ class Writer:
                 self._answer_all([job], away)
             else:
                 _set(job.done, outcomes)
+            return
+        if isinstance(problem, _AGAIN):
+            # Others were first each time: nothing is wrong with it, and it may well be stored in a moment.
+            _log.warning("not stored yet", job=type(job).__name__, error=type(problem).__name__)
+            self._answer_all([job], Overloaded("Could not be stored yet.", retry_after=1))
             return
         _log.error("not stored", job=type(job).__name__, exc_info=problem)
         if isinstance(job, Batch):

@@ -38,6 +38,11 @@ class Remembered:
         self._breakers.clear()
         self._pairs = 0
 
+    def strangers(self, pairs: Iterable[Pair]) -> set[Pair]:
+        """Those of which nothing is remembered, whatever the change numbers are."""
+        nothing: tuple[int, dict[int, Known]] = (-1, {})
+        return {pair for pair in pairs if pair[1] not in self._breakers.get(pair[0], nothing)[1]}
+
     def known(self, pairs: Iterable[Pair], changes: Mapping[int, int]) -> dict[Pair, Known]:
         """Those of `pairs` that are known to be so, given the breakers' change numbers under lock."""
         found = {}

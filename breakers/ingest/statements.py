@@ -1,19 +1,39 @@
-"""The named statements of `sql/commit.sql`, on the connection of one transaction."""
+"""The named statements of `sql/commit.sql`, `history.sql` and `outbox.sql`, on the connection of one transaction.
+
+What is only asked waits for the next whose answer is wanted, and goes with it: a round trip costs two processes
+a change of context, and a small commit consists of nothing else. psycopg's own pipeline waits at each statement.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+import re
+from collections import namedtuple
+from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
-from psycopg import AsyncCursor
-from psycopg.rows import TupleRow, namedtuple_row
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.adapt import Transformer
+from psycopg.generators import fetch_many, send
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
+from psycopg.rows import TupleRow
 
 from breakers.db import Connection
 from breakers.ingest.pgtext import array
 from breakers.sql import statements
 
-_SQL = statements("commit")
+_SQL = statements("commit") | statements("history") | statements("outbox")
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+class _Prepared(NamedTuple):
+    """A statement as PostgreSQL knows it, and the names of its parameters in their order."""
+
+    sql: bytes
+    names: tuple[str, ...]
 
 
 class Statements:
@@ -21,29 +41,104 @@ class Statements:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._asked: list[tuple[str, list[bytes | None]]] = []
 
-    async def execute(self, name: str, **parameters: Any) -> AsyncCursor[TupleRow]:
-        return await self._connection.execute(_SQL[name], _with_arrays(parameters))
+    def ask(self, name: str, **parameters: Any) -> int:
+        """Has it run after all that was asked before, with the next that is waited for; its place in `answers`."""
+        values = [_text(parameters[one]) for one in _prepared(name).names]
+        self._asked.append((name, values))
+        return len(self._asked) - 1
+
+    async def answers(self) -> list[list[TupleRow]]:
+        """The rows of all that was asked. Raises what the first to fail says; what came after it was not run."""
+        return [rows for rows, _ in await self._run()]
+
+    async def execute(self, name: str, **parameters: Any) -> None:
+        self.ask(name, **parameters)
+        await self._run()
 
     async def fetch(self, name: str, **parameters: Any) -> list[TupleRow]:
-        return await (await self.execute(name, **parameters)).fetchall()
+        self.ask(name, **parameters)
+        return (await self._run())[-1][0]
 
     async def named(self, name: str, **parameters: Any) -> list[Any]:
         """Rows whose columns are read by name."""
-        async with self._connection.cursor(row_factory=namedtuple_row) as cursor:
-            await cursor.execute(_SQL[name], _with_arrays(parameters))
-            return list(await cursor.fetchall())
+        self.ask(name, **parameters)
+        rows, columns = (await self._run())[-1]
+        return list(map(_row_class(name, columns)._make, rows))
 
     @contextlib.asynccontextmanager
     async def copying(self, name: str, lines: Iterable[str]) -> AsyncIterator[None]:
         """Lines on their way into a table; what the body computes, it computes while PostgreSQL writes."""
+        await self._run()
         async with self._connection.cursor() as cursor, cursor.copy(_SQL[name]) as copy:
             await copy.write("".join(lines).encode())
             yield
 
+    async def _run(self) -> list[tuple[list[TupleRow], tuple[str, ...]]]:
+        if not self._asked:
+            return []
+        asked, self._asked = self._asked, []
+        known = self._connection.prepared
+        new = list(dict.fromkeys(name for name, _ in asked if name not in known))
+        async with self._connection.lock:
+            results = await self._connection.wait(_exchange(self._connection.pgconn, new, asked))
+        known.update(name for name, result in zip(new, results, strict=False) if _is_well(result))
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise self._connection.blame(psycopg.errors.error_from_result(result))
+        return [self._read(result) for result in results[len(new) :]]
 
-def _with_arrays(parameters: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: array(value) if isinstance(value, list) else value
-        for name, value in parameters.items()
-    }
+    def _read(self, result: PGresult) -> tuple[list[TupleRow], tuple[str, ...]]:
+        if not result.ntuples:
+            return [], ()
+        reader = Transformer(self._connection)
+        reader.set_pgresult(result)
+        rows = reader.load_rows(0, result.ntuples, tuple)
+        return rows, tuple((result.fname(at) or b"").decode() for at in range(result.nfields))
+
+
+def _exchange(
+    pgconn: PGconn, new: Sequence[str], asked: Sequence[tuple[str, list[bytes | None]]]
+) -> PQGen[list[PGresult]]:
+    """One result for each statement that is new here, then one for each that was asked."""
+    pgconn.enter_pipeline_mode()
+    try:
+        for name in new:
+            pgconn.send_prepare(name.encode(), _prepared(name).sql)
+        for name, values in asked:
+            pgconn.send_query_prepared(name.encode(), values)
+        pgconn.pipeline_sync()
+        yield from send(pgconn)
+        results = []
+        for _ in range(len(new) + len(asked)):
+            results += yield from fetch_many(pgconn)
+        yield from fetch_many(pgconn)
+    finally:
+        if pgconn.status == ConnStatus.OK:
+            pgconn.exit_pipeline_mode()
+    return results
+
+
+def _is_well(result: PGresult) -> bool:
+    return result.status in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+
+
+@cache
+def _row_class(name: str, columns: tuple[str, ...]) -> Any:
+    return namedtuple(name, columns)
+
+
+@cache
+def _prepared(name: str) -> _Prepared:
+    names = tuple(dict.fromkeys(_PARAMETER.findall(_SQL[name])))
+    numbers = {one: f"${number}" for number, one in enumerate(names, start=1)}
+    sql = _PARAMETER.sub(lambda found: numbers[found[1]], _SQL[name])
+    return _Prepared(sql.encode(), names)
+
+
+def _text(value: object) -> bytes | None:
+    """A value as PostgreSQL reads it."""
+    if value is None:
+        return None
+    return (array(value) if isinstance(value, list) else str(value)).encode()

@@ -87,20 +87,20 @@ def _explain(value: Any, fields: tuple[msgspec.structs.FieldInfo, ...]) -> list[
         try:
             msgspec.convert(value[name], field.type)
         except msgspec.ValidationError as problem:
-            errors.append(_located(name, str(problem)))
+            errors.append(located(str(problem), name))
         except RecursionError:
             errors.append(FieldError((name,), "is nested too deeply"))
     return errors or [FieldError((), "is not understood")]
 
 
-def _located(name: str, message: str) -> FieldError:
-    """msgspec says `… - at `$.calls``; the path becomes part of loc."""
+def located(message: str, *within: str) -> FieldError:
+    """msgspec says `… - at `$.calls``; the path becomes part of loc, after `within`."""
     text, _, path = message.partition(" - at `$")
     parts = [
         part for part in path.rstrip("`").replace("[", ".").replace("]", "").split(".") if part
     ]
     loc = tuple(int(part) if part.isdigit() else part for part in parts)
-    return FieldError((name, *loc), text)
+    return FieldError((*within, *loc), text)
 
 
 def _unprintable(body: EventBody) -> list[FieldError]:

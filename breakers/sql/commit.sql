@@ -2,6 +2,9 @@
 -- order, then instances: whoever writes state keeps to that, so writers wait but never deadlock. Whoever
 -- changes what is wished locks the services before the breakers.
 
+-- name: begin
+BEGIN
+
 -- name: first_times
 -- Events with an id and no time: the first one's time, for all repeats.
 WITH asked AS (
@@ -29,8 +32,8 @@ UPDATE service SET desired_number = desired_number + 1 WHERE id = %(service)s RE
 -- name: catch_up
 -- What stands is wished anew under the new revision.
 WITH raised AS (
-    UPDATE breaker SET revision = %(applied)s + 1, desired_number = %(number)s
-    WHERE id = %(breaker)s AND revision < %(applied)s RETURNING id, revision
+    UPDATE breaker SET revision = %(applied)s::bigint + 1, desired_number = %(number)s
+    WHERE id = %(breaker)s AND revision < %(applied)s::bigint RETURNING id, revision
 )
 UPDATE override o SET revision = raised.revision FROM raised WHERE o.breaker_id = raised.id AND o.ended_at IS NULL
 
@@ -112,9 +115,13 @@ ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
     library = coalesce(EXCLUDED.library, held.library),
     labels = CASE WHEN EXCLUDED.labels = '{}' THEN held.labels ELSE EXCLUDED.labels END
 
--- name: copy_outbox
-COPY outbox (breaker_id, instance_id, occurred_at, to_state, late, before_state, before_natural, state,
-    natural_state, since) FROM STDIN
+-- name: fill_outbox
+-- In the order given.
+INSERT INTO outbox (breaker_id, instance_id, occurred_at, to_state, late, before_state, before_natural, state,
+    natural_state, since)
+SELECT * FROM unnest(%(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(occurred_at)s::timestamptz[],
+    %(to_state)s::text[], %(late)s::boolean[], %(before_state)s::text[], %(before_natural)s::text[], %(state)s::text[],
+    %(natural_state)s::text[], %(since)s::timestamptz[])
 
 -- name: touch_breakers
 WITH touched AS (INSERT INTO touched (breakers) VALUES (%(breakers)s))
@@ -144,35 +151,36 @@ SELECT id, service_id FROM instance WHERE id = ANY(%(instances)s)
 -- name: introduce
 -- A session takes the instance over; gives the session that held it before.
 WITH before AS (SELECT id, session, boot FROM instance WHERE id = %(instance)s FOR UPDATE)
-UPDATE instance i SET session = %(session)s, boot = %(boot)s, agent_name = %(agent_name)s,
+UPDATE instance i SET session = %(session)s,
+    session_since = CASE WHEN before.session IS DISTINCT FROM %(session)s THEN now() ELSE i.session_since END, boot = %(boot)s, agent_name = %(agent_name)s,
     agent_version = %(agent_version)s, labels = %(labels)s, connected = %(connected)s, last_seen = now(),
     lost_at = NULL, retired_at = NULL
 FROM before WHERE i.id = before.id
-RETURNING before.session AS taken_from, before.boot AS boot_before
+RETURNING before.session AS taken_from, before.boot AS boot_before, i.name
 
 -- name: present_breakers
 -- What a hello says of each breaker beside its state. A new life has applied nothing yet, and none has
 -- applied what was never wished.
 INSERT INTO breaker_instance AS held (breaker_id, instance_id, library, config, applied_revision)
-SELECT breaker_id, %(instance)s, library, config, least(coalesce(applied, 0), b.revision)
+SELECT breaker_id, %(instance)s::bigint, library, config, least(coalesce(applied, 0), b.revision)
 FROM unnest(%(breakers)s::bigint[], %(libraries)s::text[], %(configs)s::jsonb[], %(applied)s::bigint[])
     AS a (breaker_id, library, config, applied)
 JOIN breaker b ON b.id = breaker_id
 ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
     library = coalesce(EXCLUDED.library, held.library), config = EXCLUDED.config,
-    applied_revision = CASE WHEN %(new_boot)s OR EXCLUDED.applied_revision > 0 THEN EXCLUDED.applied_revision
+    applied_revision = CASE WHEN %(new_boot)s::boolean OR EXCLUDED.applied_revision > 0 THEN EXCLUDED.applied_revision
                             ELSE held.applied_revision END
 
 -- name: store_applied
 -- A revision put into effect, or refused; an older report changes nothing, and one of a revision that was
 -- never wished speaks of the last that was.
 UPDATE breaker_instance SET
-    applied_revision = CASE WHEN %(ok)s THEN greatest(applied_revision, b.said) ELSE applied_revision END,
-    applied_at = CASE WHEN %(ok)s AND b.said > applied_revision THEN now() ELSE applied_at END,
-    refused_revision = CASE WHEN %(ok)s THEN refused_revision ELSE b.said END,
-    refused_error = CASE WHEN %(ok)s THEN refused_error ELSE %(error)s END,
-    refused_at = CASE WHEN %(ok)s THEN refused_at ELSE now() END
-FROM (SELECT least(%(revision)s, revision) AS said FROM breaker WHERE id = %(breaker)s) b
+    applied_revision = CASE WHEN %(ok)s::boolean THEN greatest(applied_revision, b.said) ELSE applied_revision END,
+    applied_at = CASE WHEN %(ok)s::boolean AND b.said > applied_revision THEN now() ELSE applied_at END,
+    refused_revision = CASE WHEN %(ok)s::boolean THEN refused_revision ELSE b.said END,
+    refused_error = CASE WHEN %(ok)s::boolean THEN refused_error ELSE %(error)s END,
+    refused_at = CASE WHEN %(ok)s::boolean THEN refused_at ELSE now() END
+FROM (SELECT least(%(revision)s::bigint, revision) AS said FROM breaker WHERE id = %(breaker)s) b
 WHERE breaker_id = %(breaker)s AND instance_id = %(instance)s
 
 -- name: lose
@@ -192,14 +200,10 @@ WHERE id = %(instance)s AND session = %(session)s
 RETURNING id
 
 -- name: disconnect
-UPDATE instance SET connected = false WHERE id = %(instance)s AND session = %(session)s AND connected
+UPDATE instance SET connected = false
+WHERE id = %(instance)s AND session = %(session)s AND connected
+  AND last_seen <= now() - make_interval(secs => %(silent_for_s)s)
 RETURNING id
 
--- name: history_of
--- The state changes of one breaker instance, highest rank first.
-SELECT e.to_state, e.natural_state, e.cause, e.reason, e.detail, e.boot, boot.first_at AS boot_at, e.seq,
-       e.occurred_at, e.origin, e.event_id
-FROM event e LEFT JOIN boot ON boot.instance_id = e.instance_id AND boot.boot = e.boot
-WHERE e.breaker_id = %(breaker)s AND e.instance_id = %(instance)s AND e.type = 'state_change'
-ORDER BY boot.first_at DESC NULLS LAST, e.boot COLLATE "C" DESC NULLS LAST, e.seq DESC NULLS LAST,
-         e.occurred_at DESC, e.origin DESC, e.event_id COLLATE "C" DESC
+-- name: commit
+COMMIT

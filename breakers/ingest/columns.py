@@ -1,0 +1,147 @@
+"""What the ledger reads and writes, as columns of PostgreSQL and as what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from breakers.ingest.pgtext import array
+from breakers.ingest.remembered import Known
+from breakers.ingest.rows import Pair, Row, as_json
+from breakers.states import Change, Held, Origin, State
+from breakers.wire import Labels, Metrics
+
+_STATES = {state.value: state for state in State}
+
+
+class Judged(NamedTuple):
+    """What a state change did; a late one moved nothing. `again` is judged although nothing moved."""
+
+    row: Row
+    late: bool
+    before: Held | None
+    after: Held | None
+    again: bool = False
+
+    @property
+    def is_news(self) -> bool:
+        """Whether any rule could say something else than before."""
+        if self.late or self.again or self.before is None or self.after is None:
+            return True
+        before, after = self.before.last, self.after.last
+        return before.to is not after.to or before.natural_state is not after.natural_state
+
+
+class Sample(msgspec.Struct, gc=False):
+    """What events say beside the state: of each the newest; None leaves what is known."""
+
+    metrics: Metrics | None = None
+    metrics_at: datetime | None = None
+    library: str | None = None
+    labels: Labels | None = None
+
+
+NOTHING = Sample()
+"""Of a pair of which only the state is told."""
+
+
+class _Loaded(NamedTuple):
+    """The columns of `load_states`."""
+
+    breaker_id: int
+    instance_id: int
+    state: str
+    natural_state: str | None
+    since: datetime
+    not_closed_since: datetime | None
+    cause: str
+    reason: str | None
+    detail: str | None
+    boot: str | None
+    boot_at: datetime | None
+    seq: int | None
+    at: datetime
+    origin: str
+    event_id: str | None
+    metrics_at: datetime | None
+
+
+def known_of(pairs: Set[Pair], rows: Iterable[Sequence[Any]]) -> dict[Pair, Known]:
+    """Of each pair what was read of it, which may be nothing."""
+    known = dict.fromkeys(pairs, Known(None, None))
+    for found in map(_Loaded._make, rows):
+        pair = found.breaker_id, found.instance_id
+        if pair in known:
+            held = None
+            if found.event_id is not None:
+                last = change_of(found.state, found.at, found)
+                held = Held(last, found.since, found.not_closed_since)
+            known[pair] = Known(held, found.metrics_at)
+    return known
+
+
+def columns_of_states(
+    pairs: Sequence[Pair], held: Sequence[Held | None], samples: Sequence[Sample]
+) -> dict[str, str]:
+    """What `store_states` takes: of each pair its state, and what was said beside it."""
+    last = [item and item.last for item in held]
+    columns: dict[str, list[Any]] = {
+        "breaker_id": [breaker for breaker, _ in pairs],
+        "instance_id": [instance for _, instance in pairs],
+        "state": [item.to if item else State.UNKNOWN for item in last],
+        "natural_state": [item and item.natural_state for item in last],
+        "since": [item and item.since for item in held],
+        "not_closed_since": [item and item.not_closed_since for item in held],
+        "cause": [item and item.cause for item in last],
+        "reason": [item and item.reason for item in last],
+        "detail": [item and item.detail for item in last],
+        "boot": [item and item.boot for item in last],
+        "seq": [item and item.seq for item in last],
+        "at": [item and item.occurred_at for item in last],
+        "origin": [item and item.origin for item in last],
+        "event_id": [item and item.event_id for item in last],
+        "metrics": [as_json(item.metrics) for item in samples],
+        "metrics_at": [item.metrics_at for item in samples],
+        "library": [item.library for item in samples],
+        "labels": [as_json(item.labels) for item in samples],
+    }
+    return {name: array(values) for name, values in columns.items()}
+
+
+def columns_of_outbox(news: Sequence[Judged]) -> dict[str, str]:
+    """What `fill_outbox` takes."""
+    before = [item.before and item.before.last for item in news]
+    after = [item.after and item.after.last for item in news]
+    columns: dict[str, list[Any]] = {
+        "breaker_id": [item.row.pair[0] for item in news],
+        "instance_id": [item.row.pair[1] for item in news],
+        "occurred_at": [item.row.occurred_at for item in news],
+        "to_state": [item.row.event.to for item in news],
+        "late": [item.late for item in news],
+        "before_state": [last.to if last else State.UNKNOWN for last in before],
+        "before_natural": [last and last.natural_state for last in before],
+        "state": [last.to if last else State.UNKNOWN for last in after],
+        "natural_state": [last and last.natural_state for last in after],
+        "since": [item.after and item.after.since for item in news],
+    }
+    return {name: array(values) for name, values in columns.items()}
+
+
+def change_of(to: str, at: datetime, found: Any) -> Change:
+    """A change as PostgreSQL has it, but for its state and time."""
+    return Change(
+        to=_STATES[to],
+        natural_state=_STATES[found.natural_state] if found.natural_state else None,
+        cause=found.cause,
+        reason=found.reason,
+        detail=found.detail,
+        boot=found.boot,
+        boot_at=found.boot_at,
+        seq=found.seq,
+        occurred_at=at,
+        origin=Origin.SERVER if found.origin == Origin.SERVER else Origin.AGENT,
+        event_id=found.event_id,
+    )
