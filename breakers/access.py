@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 
 from breakers.errors import Forbidden, NotFound
-from breakers.models import ApiKey, Breaker, Environment, Instance, Person, Role, Scope, Service
+from breakers.models import (
+    ApiKey,
+    Breaker,
+    Environment,
+    Instance,
+    Named,
+    Person,
+    Removed,
+    Role,
+    Scope,
+    Service,
+)
 
 ROLE_CAN = {
     Role.VIEWER: frozenset({Scope.READ}),
@@ -33,6 +44,8 @@ class Actor:
     events_per_second: int | None = None
     names_max: int | None = None
     """Of a key with figures of its own."""
+    person: int | None = None
+    """Whose word it is: the person's own id, or that of who made the key; None where nobody knows."""
     address: str | None = None
     request_id: str | None = None
 
@@ -65,6 +78,7 @@ def actor_of_person(
         name=person.username,
         can=ROLE_CAN[Role(person.role)],
         environments=names or None,
+        person=person.pk,
         address=address,
         request_id=request_id,
     )
@@ -83,6 +97,7 @@ def actor_of_key(
         services=None if key.service_names is None else frozenset(key.service_names),
         events_per_second=key.events_per_second,
         names_max=key.names_max,
+        person=key.created_by_id,
         address=address,
         request_id=request_id,
     )
@@ -135,6 +150,51 @@ def row_id(text: str) -> int:
 def breaker_to_see(actor: Actor, breaker_id: str) -> Breaker:
     require(actor, Scope.READ)
     return _breaker(actor, breaker_id)
+
+
+def breaker_of_history(actor: Actor, breaker_id: str) -> Breaker:
+    """A breaker of which history is to be read: also one that was removed and whose history was kept, which is
+    in no table any more."""
+    try:
+        return breaker_to_see(actor, breaker_id)
+    except NotFound:
+        was = removed_breaker(actor, breaker_id)
+    environment = Environment(name=was.environment)
+    service = Service(pk=was.service_id, name=was.service, environment=environment)
+    return Breaker(pk=was.of_id, service=service, name=was.name, target=was.target)
+
+
+def removed_breaker(actor: Actor, breaker_id: str) -> Removed:
+    """Raises NotFound where none of this id was removed, or its history too."""
+    require(actor, Scope.READ)
+    was = Removed.objects.filter(kind=Named.BREAKER, of_id=row_id(breaker_id), erase=False).first()
+    if was is None or not actor.may_touch(environment=was.environment, service=was.service):
+        raise NotFound("No such breaker.")
+    return was
+
+
+def breaker_to_name(actor: Actor, breaker_id: str) -> Breaker:
+    """To rename or remove it."""
+    require(actor, Scope.ADMIN)
+    return _breaker(actor, breaker_id)
+
+
+def service_to_name(actor: Actor, service_id: str) -> Service:
+    """To rename or remove it."""
+    require(actor, Scope.ADMIN)
+    service = services_for(actor).filter(pk=row_id(service_id)).first()
+    if service is None:
+        raise NotFound("No such service.")
+    return service
+
+
+def instance_to_name(actor: Actor, instance_id: str) -> Instance:
+    """To rename or remove it."""
+    require(actor, Scope.ADMIN)
+    instance = instances_for(actor).filter(pk=row_id(instance_id)).first()
+    if instance is None:
+        raise NotFound("No such instance.")
+    return instance
 
 
 def breaker_to_operate(actor: Actor, breaker_id: str) -> Breaker:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
@@ -53,19 +54,45 @@ def record_on_breaker(
     after: Mapping[str, Any] | None = None,
 ) -> None:
     """An entry about a breaker; its service and environment must be loaded."""
-    service = breaker.service
-    record(
-        actor,
-        action,
-        kind="breaker",
-        id=breaker.pk,
-        subject=f"{service.environment.name} / {service.name} / {breaker.name}",
-        reason=reason,
-        before=before,
-        after=after,
-        environment=service.environment.name,
-        service=service.name,
+    record_on_breakers(actor, action, [OnBreaker(breaker, reason, before, after)])
+
+
+@dataclass(frozen=True, slots=True)
+class OnBreaker:
+    """What an entry tells of one breaker, whose service and environment must be loaded."""
+
+    breaker: Breaker
+    reason: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+
+
+def record_on_breakers(actor: Actor, action: str, told: Sequence[OnBreaker]) -> None:
+    """An entry for each breaker; what was done to many by one call has one `request_id`."""
+    AuditEntry.objects.bulk_create(
+        AuditEntry(
+            actor_kind=actor.kind,
+            actor_id=actor.id,
+            actor_name=actor.name,
+            action=action,
+            environment=one.breaker.service.environment.name,
+            service=one.breaker.service.name,
+            subject_kind="breaker",
+            subject_id=str(one.breaker.pk),
+            subject=_subject(one.breaker)[:500],
+            reason=one.reason,
+            before=one.before,
+            after=one.after,
+            address=actor.address,
+            request_id=actor.request_id,
+        )
+        for one in told
     )
+
+
+def _subject(breaker: Breaker) -> str:
+    service = breaker.service
+    return f"{service.environment.name} / {service.name} / {breaker.name}"
 
 
 def audit_seen(actor: Actor) -> QuerySet[AuditEntry]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, Self, TypeVar
 
 import psycopg
 from django.conf import settings
-from psycopg import AsyncConnection, waiting
+from psycopg import AsyncConnection, AsyncCursor, waiting
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
@@ -27,12 +28,31 @@ class NoAnswer(psycopg.OperationalError):
     """The server holds the connection and says nothing: whether it did what it was asked is unknown."""
 
 
+class Unfit(psycopg.OperationalError):
+    """The connection cannot do for anybody what it is there for, and was closed; another may."""
+
+
+_UNFIT = (
+    # What was prepared is of before a migration: "cached plan must not change result type".
+    psycopg.errors.FeatureNotSupported,
+    psycopg.errors.InvalidSqlStatementName,
+    psycopg.errors.DuplicatePreparedStatement,
+    # What was the primary when it was opened is a standby now.
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+
+
 class Connection(AsyncConnection[TupleRow]):
     """One that gives up on a server that is frozen, which keeps no time-out of its own and still takes in what
     is sent. It is closed then, so that nothing of it goes back into the pool; and so it is where its caller
     goes away in the middle, for to cancel a statement psycopg waits up to 10 s for the server."""
 
     patience_s = ANSWERS_WITHIN_S
+
+    @cached_property
+    def prepared(self) -> set[str]:
+        """Names of the statements that were prepared here by hand; see `ingest.statements`."""
+        return set()
 
     async def wait(
         self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None
@@ -51,12 +71,30 @@ class Connection(AsyncConnection[TupleRow]):
                 raise
             raise NoAnswer(f"no answer within {limit:g} s") from problem
 
+    def blame(self, problem: psycopg.Error) -> psycopg.Error:
+        """What to raise for what a statement failed with. A connection for which that is no accident is closed:
+        the same would fail on it for as long as it lives."""
+        if not isinstance(problem, _UNFIT):
+            return problem
+        self.pgconn.finish()
+        return Unfit(str(problem))
+
     def _give_up(self) -> bool:
         """Closes the connection if a statement is under way on it."""
         is_under_way = self.pgconn.transaction_status == TransactionStatus.ACTIVE
         if is_under_way:
             self.pgconn.finish()
         return is_under_way
+
+
+class _Cursor(AsyncCursor[Any]):
+    async def execute(self, *arguments: Any, **options: Any) -> Self:
+        try:
+            return await super().execute(*arguments, **options)
+        except _UNFIT as problem:
+            connection = self.connection
+            assert isinstance(connection, Connection)
+            raise connection.blame(problem) from problem
 
 
 Pool = AsyncConnectionPool[Connection]
@@ -71,9 +109,20 @@ async def _still_answers(connection: Connection) -> None:
         connection.patience_s = ANSWERS_WITHIN_S
 
 
-def make_pool(*, size: int = 4) -> Pool:
-    """A closed pool; open it in the loop that will use it. Getting a connection waits 5 s at most."""
-    arguments: dict[str, Any] = {"autocommit": True, "connect_timeout": 5, "options": _OPTIONS}
+def make_pool(*, size: int = 4, prepares: bool = True) -> Pool:
+    """A closed pool; open it in the loop that will use it. Getting a connection waits 5 s at most.
+
+    Where `prepares` is False, psycopg prepares nothing by itself: at each rollback it has the server forget all
+    that is prepared on a connection, what others prepared too.
+    """
+    arguments: dict[str, Any] = {
+        "autocommit": True,
+        "connect_timeout": 5,
+        "options": _OPTIONS,
+        "cursor_factory": _Cursor,
+    }
+    if not prepares:
+        arguments["prepare_threshold"] = None
     return AsyncConnectionPool(
         settings.DATABASE_URL,
         connection_class=Connection,

@@ -40,8 +40,22 @@ class Conflict(CallError):
     status, title = 409, "Conflict"
 
 
+class GuardForbids(Conflict):
+    """A guard of the environment forbids the control call; `guard` is its name."""
+
+    title = "A guard forbids it"
+
+    def __init__(self, detail: str, *, guard: str) -> None:
+        super().__init__(detail)
+        self.guard = guard
+
+
 class RevisionConflict(CallError):
     status, title = 412, "The revision has moved on"
+
+
+class SetChanged(CallError):
+    status, title = 412, "The set has changed"
 
 
 class Invalid(CallError):

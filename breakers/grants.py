@@ -10,6 +10,7 @@ _EVERYTHING = (
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
     "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}",
     "GRANT EXECUTE ON FUNCTION ensure_partition(text, timestamptz) TO {role}",
+    "GRANT EXECUTE ON FUNCTION drop_oldest_partition(text, timestamptz) TO {role}",
     "GRANT EXECUTE ON FUNCTION ensure_metric_partition(text, timestamptz) TO {role}",
     "GRANT EXECUTE ON FUNCTION drop_metric_partitions(text, timestamptz) TO {role}",
     "REVOKE UPDATE, DELETE, TRUNCATE ON audit_entry FROM {role}",

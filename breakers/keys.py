@@ -42,7 +42,7 @@ def create_api_key(
     """Makes a key and gives its row and its text, which is kept nowhere. An unknown environment is made.
 
     Limits of None are those of any key. Raises Invalid for an unknown scope, an unusable name or limit, and
-    what lies outside the maker's environments.
+    what lies outside the maker's environments or services.
     """
     errors = _wrong(name=name, scopes=scopes, environment=environment, services=services)
     errors += _wrong_limits(events_per_second=events_per_second, names_max=names_max)
@@ -50,6 +50,8 @@ def create_api_key(
         errors.append(
             FieldError(("environment",), f"one of yours: {', '.join(sorted(by.environments))}")
         )
+    if by.services is not None and not (services and by.services.issuperset(services)):
+        errors.append(FieldError(("services",), f"some of yours: {', '.join(sorted(by.services))}"))
     if errors:
         raise Invalid(errors)
     text = text or f"pb_{secrets.token_urlsafe(32)}"
@@ -65,7 +67,7 @@ def create_api_key(
             service_names=sorted(set(services)) if services else None,
             events_per_second=events_per_second,
             names_max=names_max,
-            created_by_id=by.id if by.kind == "person" else None,
+            created_by_id=by.person,
         )
         record(by, "create_key", kind="key", id=key.pk, subject=key.name, after=told(key))
     return key, text
@@ -74,9 +76,11 @@ def create_api_key(
 def keys_for(actor: Actor) -> QuerySet[ApiKey]:
     """The keys that reach nowhere else than the actor does."""
     keys = ApiKey.objects.select_related("environment", "created_by")
-    if actor.environments is None:
-        return keys
-    return keys.filter(environment__name__in=actor.environments)
+    if actor.environments is not None:
+        keys = keys.filter(environment__name__in=actor.environments)
+    if actor.services is not None:
+        keys = keys.filter(service_names__contained_by=sorted(actor.services))
+    return keys
 
 
 def _valid_key(key_id: int, by: Actor) -> ApiKey:

@@ -78,6 +78,8 @@ class Kinds(Generic[Base]):
             return msgspec.convert(said, cls)
         except msgspec.ValidationError as wrong:
             raise Invalid([_field_error(wrong, loc)]) from None
+        except UnicodeEncodeError:
+            raise Invalid([FieldError((loc,), "must not hold half a surrogate pair")]) from None
 
 
 _PATH = re.compile(r" - at `\$(?P<path>.*)`$")

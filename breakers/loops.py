@@ -41,23 +41,32 @@ async def for_ever(
     wait that grows, with jitter, so that processes which failed together do not try together.
     """
     failures = 0
+    task = asyncio.current_task()
     while True:
-        try:
-            await step()
-        except AWAY as problem:
-            failures += 1
-            if failures % _SAID_EACH == 1:
-                error = str(problem).strip() or type(problem).__name__
-                _log.warning("not done", loop=name, error=error, failures=failures)
-        except Exception:
-            failures += 1
-            _log.exception("failed", loop=name)
-        else:
+        problem = await _failure_of(step)
+        if task and task.cancelling():
+            # What cleans up after a cancellation can fail, or take it for a server that is away: it counts all the same.
+            raise asyncio.CancelledError from problem
+        if problem is None:
             failures = 0
             await asyncio.sleep(every_s)
             continue
+        failures += 1
+        if not isinstance(problem, AWAY):
+            _log.error("failed", loop=name, exc_info=problem)
+        elif failures % _SAID_EACH == 1:
+            error = str(problem).strip() or type(problem).__name__
+            _log.warning("not done", loop=name, error=error, failures=failures)
         longest_s = min(_LONGEST_S, 0.1 * 2 ** min(failures, 10))
         await asyncio.sleep(random.uniform(longest_s / 2, longest_s))  # noqa: S311 - jitter
+
+
+async def _failure_of(step: Callable[[], Awaitable[object]]) -> Exception | None:
+    try:
+        await step()
+    except Exception as problem:
+        return problem
+    return None
 
 
 async def cancel(tasks: Iterable[asyncio.Task[NoReturn]]) -> None:

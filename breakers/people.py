@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 
 from breakers.access import Actor
 from breakers.audit import record
-from breakers.errors import FieldError, Invalid, NotFound
+from breakers.errors import Conflict, FieldError, Invalid, NotFound
 from breakers.models import Environment, Person, Role
 
 USERNAME_MAX = 150
@@ -64,7 +64,7 @@ def change_person(
 ) -> Person:
     """What is None stays; no environments: all of them. Sockets with other rights end within seconds.
 
-    Raises NotFound, and Invalid for unknown environments.
+    Raises NotFound, Conflict where no active admin would be left, and Invalid for unknown environments.
     """
     within = None if environments is None else _environments(environments)
     with transaction.atomic():
@@ -75,6 +75,7 @@ def change_person(
         if is_active is not None:
             person.is_active = is_active
         person.save(update_fields=["role", "is_active"])
+        _keep_an_admin(before)
         if within is not None:
             person.environments.set(within)
         _record(by, "change_person", person, before=before, after=told(person))
@@ -103,6 +104,15 @@ def _environments(names: Sequence[str]) -> list[Environment]:
     if len(found) < len(set(names)):
         raise Invalid([FieldError(("environments",), "There is no such environment.")])
     return found
+
+
+def _keep_an_admin(before: Mapping[str, Any]) -> None:
+    """After a change of somebody who was this before; two who lock each other out wait for one another."""
+    if before["role"] != Role.ADMIN or not before["is_active"]:
+        return
+    admins = Person.objects.select_for_update(no_key=True).filter(role=Role.ADMIN).order_by("pk")
+    if not any(one.is_active for one in admins):
+        raise Conflict("Nobody could administer the panel any more.")
 
 
 def _held(person_id: int) -> Person:

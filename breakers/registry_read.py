@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Q
 
 from breakers.access import Actor, breakers_for, instances_for, services_for
 from breakers.cursor import page
-from breakers.models import Breaker, BreakerInstance, Instance
-from breakers.states import State
+from breakers.desired.drift import Drift, Standing, drift_of
+from breakers.models import Breaker, BreakerInstance, Instance, Override
+from breakers.states import Mode, State
 from breakers.wire import told_time
 
 Page = tuple[list[dict[str, Any]], str | None]
@@ -26,11 +29,56 @@ def instances_of(breaker: Breaker, *, limit: int, cursor: str = "") -> Page:
         cursor=cursor or None,
         query={"breaker": breaker.pk},
     )
-    return [_inside(row, breaker.revision) for row in found], following
+    wish = _wish_of(breaker)
+    return [_inside(row, wish) for row in found], following
 
 
-def _inside(row: BreakerInstance, revision: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is wished of a breaker now, and since when."""
+
+    revision: int
+    override: Override | None
+    at: datetime | None
+
+    def mode_for(self, instance: str) -> Mode | None:
+        one = self.override
+        if one is None or instance in one.excepted:
+            return None
+        return Mode(one.mode) if one.instances is None or instance in one.instances else None
+
+
+def _wish_of(breaker: Breaker) -> _Wish:
+    newest = breaker.overrides.order_by("-revision").first()
+    command = breaker.commands.order_by("-revision").first()
+    times = [command.created_at] if command else []
+    if newest is not None:
+        times.append(newest.ended_at or newest.created_at)
+    standing = newest if newest is not None and newest.ended_at is None else None
+    return _Wish(breaker.revision, standing, max(times, default=None))
+
+
+def _drift(row: BreakerInstance, wish: _Wish) -> Drift | None:
     instance = row.instance
+    return drift_of(
+        Standing(
+            state=State.UNKNOWN if instance.lost_at else State(row.state),
+            since=row.since,
+            is_agent=instance.connected is not None,
+            wanted=wish.mode_for(instance.name),
+            revision=wish.revision,
+            wished_at=wish.at,
+            session_since=instance.session_since,
+            applied=row.applied_revision,
+            refused=row.refused_revision,
+            refused_at=row.refused_at,
+        )
+    )
+
+
+def _inside(row: BreakerInstance, wish: _Wish) -> dict[str, Any]:
+    instance = row.instance
+    drift = _drift(row, wish)
     refused = row.refused_revision is not None and row.refused_revision > row.applied_revision
     return {
         "instance": instance.name,
@@ -42,8 +90,10 @@ def _inside(row: BreakerInstance, revision: int) -> dict[str, Any]:
         "connected": instance.connected,
         "lost_at": told_time(instance.lost_at),
         "clock_behind": instance.clock_behind_s,
-        "revision": revision,
+        "wanted": wish.mode_for(instance.name),
+        "revision": wish.revision,
         "applied_revision": row.applied_revision,
+        "applied_at": told_time(row.applied_at),
         "apply_error": row.refused_error if refused else None,
         "last_refusal": None
         if row.refused_revision is None
@@ -52,6 +102,9 @@ def _inside(row: BreakerInstance, revision: int) -> dict[str, Any]:
             "error": row.refused_error,
             "at": told_time(row.refused_at),
         },
+        "drift": None
+        if drift is None
+        else {"kind": drift.kind.value, "since": told_time(drift.since)},
         "cause": row.cause,
         "reason": row.reason,
         "detail": row.detail,
@@ -60,6 +113,14 @@ def _inside(row: BreakerInstance, revision: int) -> dict[str, Any]:
         "metrics": row.metrics,
         "config": row.config,
     }
+
+
+def deaf_instances(breaker: Breaker) -> list[str]:
+    """The instances that are known by events alone, by name: what is wished of the breaker never reaches them."""
+    rows = BreakerInstance.objects.filter(
+        breaker=breaker, instance__retired_at=None, instance__connected=None
+    )
+    return list(rows.order_by("instance__name").values_list("instance__name", flat=True))
 
 
 def instances_seen(actor: Actor, *, limit: int, cursor: str = "") -> Page:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from breakers.agents.app import AgentApp
 from breakers.agents.hub import AgentHub
 from breakers.agents.liveness import Liveness
+from breakers.agents.longpoll import TURNS, AppliedApp, DesiredApp
+from breakers.agents.waiting import Waiting
 from breakers.db import make_pool
 from breakers.ingest.app import IngestApp
 from breakers.ingest.commit import Effects
@@ -23,12 +27,14 @@ class Runtime:
 
     def __init__(self) -> None:
         self.pool = make_pool(size=6)
+        self.writing = make_pool(size=2, prepares=False)
         self.bus = Bus()
         self.keyring = Keyring(self.pool)
-        self.writer = Writer(self.pool, committed=self._committed)
+        self.writer = Writer(self.writing, committed=self._committed)
         self.rights = Rights(pool=self.pool, keyring=self.keyring)
         self.hub = Hub(pool=self.pool, bus=self.bus)
         self.agents = AgentHub(pool=self.pool, bus=self.bus, writer=self.writer)
+        self.waiting = Waiting(pool=self.pool, bus=self.bus, hub=self.agents, rights=self.rights)
         self.liveness = Liveness(pool=self.pool, writer=self.writer)
         pace = Pace()
         self.ingest_app = IngestApp(keyring=self.keyring, writer=self.writer, pace=pace)
@@ -44,6 +50,15 @@ class Runtime:
             rights=self.rights,
         )
 
+        shared = {
+            "keyring": self.keyring,
+            "pace": pace,
+            "pool": self.pool,
+            "turns": asyncio.Semaphore(TURNS),
+        }
+        self.desired_app = DesiredApp(hub=self.agents, waiting=self.waiting, **shared)
+        self.applied_app = AppliedApp(writer=self.writer, bus=self.bus, **shared)
+
     async def _committed(self, effects: Effects) -> None:
         if effects.changed:
             self.bus.say("changed", breakers=sorted(effects.changed))
@@ -55,19 +70,23 @@ class Runtime:
     async def start(self) -> None:
         """Starts without waiting for anything: a part that is away is waited for by who needs it."""
         await self.pool.open(wait=False)
+        await self.writing.open(wait=False)
         self.bus.start()
         self.writer.start()
         self.rights.start()
         self.hub.start()
         self.agents.start()
+        self.waiting.start()
         self.liveness.start()
 
     async def stop(self) -> None:
         """In reverse; what was taken in is still committed."""
         await self.liveness.stop()
+        await self.waiting.stop()
         await self.agents.stop()
         await self.hub.stop()
         await self.rights.stop()
         await self.writer.stop()
         await self.bus.stop()
+        await self.writing.close(timeout=5)
         await self.pool.close(timeout=5)

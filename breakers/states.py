@@ -1,11 +1,11 @@
 """The states of a breaker instance, their gravity, and the one order that decides between events.
 
-Everything here is pure: the writer, `rebuild_state` and the tests share it.
+Everything here is pure. History over many events is ranked by PostgreSQL (`derived_states`, migration 0010), and a
+property test holds the two against each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -124,21 +124,3 @@ def transition(held: Held | None, change: Change) -> Held | None:
         held.since if held.state is change.to else at,
         None if change.to in CALM else held.not_closed_since or at,
     )
-
-
-def derive(highest_first: Iterable[Change]) -> Held | None:
-    """The state that a history leads to; reads no further back than the run, or the outage, at its end."""
-    changes = iter(highest_first)
-    last = next(changes, None)
-    if last is None:
-        return None
-    since = outage = last.occurred_at
-    calm, unbroken = last.to in CALM, True
-    for change in changes:
-        unbroken = unbroken and change.to is last.to
-        if unbroken:
-            since = change.occurred_at
-        if (calm and not unbroken) or (not calm and change.to in CALM):
-            break
-        outage = change.occurred_at
-    return Held(last, since, None if calm else outage)

@@ -190,6 +190,43 @@ class Desired(Struct, frozen=True, tag="desired", kw_only=True):
     command: DesiredCommand | None
 
 
+class Welcome(Struct, frozen=True, tag="welcome", kw_only=True):
+    """The answer to each hello: how often to ping, in seconds, and what is wished of its breakers, whole."""
+
+    heartbeat: float
+    desired: list[Desired]
+
+
+class WrongField(Struct, frozen=True):
+    """One thing that is wrong: where, and what."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class RejectedEvent(Struct, frozen=True):
+    """An event of a batch that is not accepted as it is, ever; `index` counts from 0."""
+
+    index: int
+    errors: list[WrongField]
+
+
+class Ack(Struct, frozen=True, tag="ack", kw_only=True):
+    """What became of the batch of this number: but for the rejected, it is committed."""
+
+    batch: int
+    accepted: int
+    duplicates: int
+    rejected: list[RejectedEvent]
+
+
+class Pong(Struct, frozen=True, tag="pong"):
+    """The answer to a ping; in a long wait the server sends some by itself."""
+
+
+ServerFrame = Welcome | Ack | Desired | Pong
+
+
 class OverrideSummary(Struct, frozen=True, kw_only=True):
     """The standing override of a breaker, and how far it has got among the live instances."""
 
@@ -200,6 +237,9 @@ class OverrideSummary(Struct, frozen=True, kw_only=True):
     instances: list[str] | None
     applied: int
     pending: int
+    unreachable: int = 0
+    """Of the pending: instances known by events alone, which never hear of it."""
+    since: datetime | None = None
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -216,7 +256,11 @@ class Summary(Struct, frozen=True, kw_only=True):
     since: datetime | None
     not_closed_since: datetime | None
     """The beginning of the outage, its probes included: since when some live instance is not closed."""
+    naturally_open: int
+    """Live instances that an override holds and whose library would be open: what rules judge."""
     failure_rate: float | None
+    rate_of: Literal["trials", "before"] | None
+    """Of what calls the rate is, if not of those of now: trial calls in an outage, or those before it closed."""
     calls_per_second: float | None
     override: OverrideSummary | None
     revision: int

@@ -47,7 +47,16 @@ from breakers.keys import key_hash
 from breakers.live.rights import Credential, Rights
 from breakers.models import Scope
 from breakers.origins import origin_is_ours
-from breakers.wire import Applied, Goodbye, Hello, Ping
+from breakers.wire import (
+    Ack,
+    Applied,
+    Goodbye,
+    Hello,
+    Ping,
+    Pong,
+    RejectedEvent,
+    WrongField,
+)
 
 _log = structlog.get_logger(__name__)
 HELLO_WITHIN_S = 10
@@ -196,7 +205,7 @@ class _Conversation:
                 await self._report(effect)
             case Ping():
                 self._socket.clock.sent(effect.sent_at, now=now, at=at)
-                self._socket.owe({"type": "pong"})
+                self._socket.owe(Pong())
             case Goodbye():
                 await self._retire()
 
@@ -236,7 +245,7 @@ class _Conversation:
             self._socket.heard = True
             self._socket.heard_at = time.monotonic()
             if left > HEARTBEAT_S:
-                self._socket.owe({"type": "pong"})
+                self._socket.owe(Pong())
 
     async def _ack(self, batch: EventBatch, waiting: asyncio.Future[list[Outcome]]) -> None:
         try:
@@ -250,16 +259,15 @@ class _Conversation:
             if isinstance(outcome, Refused):
                 batch.rejected[index] = outcome.errors
         self._socket.owe(
-            {
-                "type": "ack",
-                "batch": batch.number,
-                "accepted": sum(outcome is Stored.ACCEPTED for outcome in outcomes),
-                "duplicates": sum(outcome is Stored.DUPLICATE for outcome in outcomes),
-                "rejected": [
-                    {"index": index, "errors": [{"loc": e.loc, "msg": e.msg} for e in errors]}
+            Ack(
+                batch=batch.number,
+                accepted=sum(outcome is Stored.ACCEPTED for outcome in outcomes),
+                duplicates=sum(outcome is Stored.DUPLICATE for outcome in outcomes),
+                rejected=[
+                    RejectedEvent(index, [WrongField(list(e.loc), e.msg) for e in errors])
                     for index, errors in sorted(batch.rejected.items())
                 ],
-            }
+            )
         )
 
     async def _report(self, applied: Applied) -> None:

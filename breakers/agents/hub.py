@@ -1,4 +1,5 @@
-"""All agents' sockets of this process: what is wished is read once a service and told to each of them.
+"""All agents of this process: what is wished is read once a service and told to each of them, whether it has a
+socket or waits in a call.
 
 Redis says at once that something changed; each second the numbers in PostgreSQL say so for certain.
 """
@@ -9,8 +10,8 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict, deque
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Protocol
 from uuid import UUID
 
 import msgspec
@@ -28,6 +29,7 @@ from breakers.ingest.queue import Writer
 from breakers.live.bus import Bus
 from breakers.loops import AWAY, cancel, for_ever
 from breakers.sql import statements
+from breakers.wire import ServerFrame, Welcome
 
 _log = structlog.get_logger(__name__)
 _SQL = statements("desired")
@@ -48,6 +50,12 @@ _HEARD = """
 """
 
 
+class Listener(Protocol):
+    """Who is told what is wished in a service."""
+
+    def tell(self, wishes: Sequence[Wish]) -> None: ...
+
+
 class AgentSocket:
     """One agent's socket: its conversation, and the frames that it is owed, in order."""
 
@@ -63,12 +71,23 @@ class AgentSocket:
         self._owed: deque[str] = deque()
         self._more = asyncio.Event()
 
-    def owe(self, frame: msgspec.Struct | Mapping[str, Any]) -> None:
+    def owe(self, frame: ServerFrame) -> None:
         if len(self._owed) >= _OWED_MAX:
             self.close(Close(OVERLOADED, "too slow to be told"))
             return
         self._owed.append(_encode(frame).decode())
         self._more.set()
+
+    def tell(self, wishes: Sequence[Wish]) -> None:
+        """Owes what is news to it; nothing before its welcome, which says it all."""
+        if not self.welcomed:
+            return
+        try:
+            for desired in self.session.news(wishes):
+                self.owe(desired)
+        except Exception:  # it starts afresh: its welcome has all that is wished
+            _log.exception("agent not told", instance=self.session.introduced)
+            self.close(Close(RESTARTING, "could not be told; say hello again"))
 
     def close(self, close: Close) -> None:
         """Ends the conversation, from whichever task finds the reason; the first reason stays."""
@@ -85,13 +104,14 @@ class AgentSocket:
 
 
 class AgentHub:
-    """The sockets by service."""
+    """The sockets, and whoever else listens, by service."""
 
     def __init__(self, *, pool: Pool, bus: Bus, writer: Writer) -> None:
         self._pool = pool
         self._bus = bus
         self._writer = writer
         self._sockets: dict[int, set[AgentSocket]] = defaultdict(set)
+        self._others: dict[int, set[Listener]] = defaultdict(set)
         self._read_to: dict[int, int] = {}
         self._dirty: set[int] = set()
         self._wake = asyncio.Event()
@@ -129,9 +149,9 @@ class AgentHub:
             self._bus.say("taken", session=introduced.taken_from.hex)
         socket.welcomed = False
         async with self._pool.connection() as connection:
-            wishes = await self._wishes(connection, service, after=0)
+            wishes = await _wishes(connection, service, after=0)
         desired = socket.session.welcome(wishes)
-        socket.owe({"type": "welcome", "heartbeat": HEARTBEAT_S, "desired": desired})
+        socket.owe(Welcome(heartbeat=HEARTBEAT_S, desired=desired))
         socket.welcomed = True
         # What was told to the others between listing and reading is told again to be sure.
         self._read_to.pop(service, None)
@@ -148,8 +168,26 @@ class AgentHub:
                 del self._sockets[introduced.service_id]
                 self._read_to.pop(introduced.service_id, None)
 
+    def listen(self, service: int, listener: Listener) -> None:
+        """It is told of each change that commits from now on, until it leaves."""
+        self._others[service].add(listener)
+
+    def unlisten(self, service: int, listener: Listener) -> None:
+        # How far the service was read is kept: whoever comes next has read on from there by itself.
+        self._others[service].discard(listener)
+        if not self._others[service]:
+            del self._others[service]
+
+    async def read(self, service: int, *, after: int) -> list[Wish]:
+        """What is wished in a service, where it changed after that number. Raises what the database raises."""
+        async with self._pool.connection() as connection:
+            return await _wishes(connection, service, after=after)
+
+    def _services(self) -> set[int]:
+        return self._sockets.keys() | self._others.keys()
+
     def _mark(self, services: list[int]) -> None:
-        self._dirty.update(service for service in services if service in self._sockets)
+        self._dirty |= self._services() & set(services)
         if self._dirty:
             self._wake.set()
 
@@ -185,33 +223,22 @@ class AgentHub:
         row = await cursor.fetchone()
         if row is None:
             return
-        wishes = await self._wishes(connection, service, after=self._read_to.get(service, 0))
-        for socket in list(self._sockets.get(service, ())):
-            if socket.welcomed:
-                self._tell_socket(socket, wishes)
+        wishes = await _wishes(connection, service, after=self._read_to.get(service, 0))
+        listeners: list[Listener] = [
+            *self._sockets.get(service, ()),
+            *self._others.get(service, ()),
+        ]
+        for listener in listeners:
+            listener.tell(wishes)
         self._read_to[service] = row[1]
-
-    @staticmethod
-    def _tell_socket(socket: AgentSocket, wishes: list[Wish]) -> None:
-        try:
-            for desired in socket.session.news(wishes):
-                socket.owe(desired)
-        except Exception:  # it starts afresh: its welcome has all that is wished
-            _log.exception("agent not told", instance=socket.session.introduced)
-            socket.close(Close(RESTARTING, "could not be told; say hello again"))
-
-    @staticmethod
-    async def _wishes(connection: Connection, service: int, *, after: int) -> list[Wish]:
-        async with connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(_SQL["wishes"], {"service": service, "after": after})
-            return [_wish(**row) for row in await cursor.fetchall()]
 
     async def _poll(self) -> None:
         """Finds what no message told of."""
-        if not self._sockets:
+        services = self._services()
+        if not services:
             return
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(_SQL["numbers"], {"services": list(self._sockets)})
+            cursor = await connection.execute(_SQL["numbers"], {"services": list(services)})
             numbers = await cursor.fetchall()
         self._mark([id for id, number in numbers if number > self._read_to.get(id, -1)])
 
@@ -271,14 +298,20 @@ class AgentHub:
                 introduced = socket.session.introduced
                 assert introduced is not None
                 cursor = await connection.execute(
-                    "SELECT session = %s FROM instance WHERE id = %s",
-                    [session, introduced.instance_id],
+                    "SELECT session FROM instance WHERE id = %s", [introduced.instance_id]
                 )
                 row = await cursor.fetchone()
-                if row is not None and row[0]:
-                    socket.close(Close(RESTARTING, "lost meanwhile; say hello again"))
+                if row is None or row[0] in (session, None):
+                    # Lost, renamed or removed meanwhile.
+                    socket.close(Close(RESTARTING, "say hello again"))
                 else:
                     socket.close(Close(TAKEN, "this instance is connected elsewhere"))
+
+
+async def _wishes(connection: Connection, service: int, *, after: int) -> list[Wish]:
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["wishes"], {"service": service, "after": after})
+        return [_wish(**row) for row in await cursor.fetchall()]
 
 
 def _wish(**row: Any) -> Wish:

@@ -10,16 +10,19 @@ from typing import NoReturn
 import structlog
 from django.db import connections
 
+from breakers.agents.hub import HEARTBEAT_S
 from breakers.agents.retire import retire_away
 from breakers.db import Pool
 from breakers.desired.expire import expire_due
-from breakers.ingest.jobs import Lose
+from breakers.desired.plan import start_due
+from breakers.ingest.jobs import Disconnect, Lose
 from breakers.ingest.queue import Writer
 from breakers.loops import cancel, for_ever
 from breakers.sql import statements
 
 _log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 5.0
+QUIET_FOR_S = 3.0 * HEARTBEAT_S
 EXPIRE_EVERY_S = 0.5
 SWEEP_EVERY_S = 60.0
 # A gap of three looks means that nobody was there to hear.
@@ -33,8 +36,17 @@ _SILENT = """
       AND last_seen < now() - interval '60 seconds'
     ORDER BY last_seen LIMIT 500
 """
+# Agents that poll, and sockets whose process was killed: who has a living socket watches that.
+_QUIET = """
+    SELECT id, session FROM instance, watch
+    WHERE connected AND session IS NOT NULL AND lost_at IS NULL AND retired_at IS NULL
+      AND last_seen < now() - make_interval(secs => %(quiet_for_s)s)
+      AND alive_since < now() - make_interval(secs => %(quiet_for_s)s)
+    ORDER BY last_seen LIMIT 500
+"""
 _ANY_DUE = """
-    SELECT EXISTS (SELECT FROM override WHERE ended_at IS NULL AND expires_at <= clock_timestamp())
+    SELECT EXISTS (SELECT FROM override WHERE ended_at IS NULL AND expires_at <= clock_timestamp()),
+           EXISTS (SELECT FROM planned_override WHERE ended_at IS NULL AND starts_at <= clock_timestamp())
 """
 _FORGET_TOUCHED = statements("board")["forget_touched"]
 
@@ -62,6 +74,13 @@ class Liveness:
             await connection.execute(_TICK)
             cursor = await connection.execute(_SILENT)
             silent = [id for (id,) in await cursor.fetchall()]
+            cursor = await connection.execute(_QUIET, {"quiet_for_s": QUIET_FOR_S})
+            quiet = await cursor.fetchall()
+        jobs = [
+            Disconnect(instance_id=id, session=session, silent_for_s=QUIET_FOR_S)
+            for id, session in quiet
+        ]
+        await asyncio.gather(*[self._writer.submit(job) for job in jobs])
         if silent:
             lost = await self._writer.commit(Lose(instance_ids=silent))
             if lost:
@@ -70,9 +89,12 @@ class Liveness:
     async def _expire(self) -> None:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(_ANY_DUE)
-            row = await cursor.fetchone()
-        if row is not None and row[0]:
+            expires, starts = await cursor.fetchone() or (False, False)
+        # Ends come first: what ends now is not to be replaced, and may be what a planned one waits for.
+        if expires:
             await asyncio.to_thread(_with_a_connection, expire_due)
+        if starts:
+            await asyncio.to_thread(_with_a_connection, start_due)
 
     async def _sweep(self) -> None:
         async with self._pool.connection() as connection:

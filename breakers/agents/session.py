@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -47,6 +47,26 @@ class EventBatch:
         return max((event.occurred_at for event in self.events if event.timed), default=None)
 
 
+def wrong_in(hello: Hello, *, environment: str) -> str | None:
+    """Why a hello that was decoded cannot be taken, if so."""
+    for text in (
+        environment,
+        hello.service,
+        hello.instance,
+        hello.boot,
+        *(item.breaker for item in hello.breakers),
+        *(item.target or "-" for item in hello.breakers),
+        *(item.library or "-" for item in hello.breakers),
+        *(f"{key}{value}" or "-" for key, value in hello.labels.items()),
+        f"-{hello.agent.name}{hello.agent.version}",
+    ):
+        if not text.isprintable():
+            return "names must be printable characters only"
+    if b"\\u0000" in msgspec.json.encode([item.config for item in hello.breakers]):
+        return "config must not hold NUL"
+    return None
+
+
 Effect = Hello | Goodbye | EventBatch | Applied | Ping
 
 
@@ -77,21 +97,9 @@ class Session:
 
     def _greet(self, hello: Hello) -> Hello:
         environment = hello.environment or self.actor.default_environment
-        for text in (
-            environment,
-            hello.service,
-            hello.instance,
-            hello.boot,
-            *(item.breaker for item in hello.breakers),
-            *(item.target or "-" for item in hello.breakers),
-            *(item.library or "-" for item in hello.breakers),
-            *(f"{key}{value}" or "-" for key, value in hello.labels.items()),
-            f"-{hello.agent.name}{hello.agent.version}",
-        ):
-            if not text.isprintable():
-                raise Close(NOT_UNDERSTOOD, "names must be printable characters only")
-        if b"\\u0000" in msgspec.json.encode([item.config for item in hello.breakers]):
-            raise Close(NOT_UNDERSTOOD, "config must not hold NUL")
+        wrong = wrong_in(hello, environment=environment)
+        if wrong is not None:
+            raise Close(NOT_UNDERSTOOD, wrong)
         if not self.actor.may_touch(environment=environment, service=hello.service):
             raise Close(FORBIDDEN, "outside the key's limits")
         if self.hello is not None and (hello.service, hello.instance, hello.boot, environment) != (
@@ -133,19 +141,26 @@ class Session:
         """What this agent is to be told of the wishes: of its breakers, and never an older revision
         after a newer one (I6)."""
         told = []
-        for wish in wishes:
-            if self.introduced is None or wish.breaker not in self.introduced.breaker_ids:
-                continue
+        for wish in self._in_its_words(wishes):
             if wish.revision <= self._sent.get(wish.breaker, 0):
                 continue
             self._sent[wish.breaker] = wish.revision
-            assert self.hello is not None
-            told.append(owed(wish, self.hello.instance, passed_s=passed_s))
+            assert self.introduced is not None
+            told.append(owed(wish, self.introduced.instance, passed_s=passed_s))
         return told
+
+    def _in_its_words(self, wishes: Iterable[Wish]) -> list[Wish]:
+        """The wishes of its breakers, by the names that it knows: one may have been renamed here."""
+        said: dict[int, list[str]] = {}
+        for name, id in (self.introduced.breaker_ids if self.introduced else {}).items():
+            said.setdefault(id, []).append(name)
+        return [
+            replace(wish, breaker=name) for wish in wishes for name in said.get(wish.breaker_id, ())
+        ]
 
     def welcome(self, wishes: Iterable[Wish], *, passed_s: float = 0.0) -> list[Desired]:
         """The desired state for a welcome: whole, for each hello."""
-        newest = {wish.breaker: wish for wish in wishes}
+        newest = {wish.breaker: wish for wish in self._in_its_words(wishes)}
         for breaker, revision in list(self._sent.items()):
             if breaker in newest and newest[breaker].revision >= revision:
                 del self._sent[breaker]

@@ -10,6 +10,7 @@ from ninja import Query, Router, Schema
 from pydantic import AwareDatetime
 
 from breakers import access
+from breakers.api.auth import READ
 from breakers.api.shapes import Authed
 from breakers.metrics.read import Point, points_of, rolled_until
 from breakers.metrics.span import Source, span_of
@@ -56,7 +57,7 @@ class MetricsOut(Schema):
     points: list[PointOut]
 
 
-@router.get("/breakers/{breaker_id}/metrics", response=MetricsOut)
+@router.get("/breakers/{breaker_id}/metrics", auth=READ, response=MetricsOut)
 def get_breaker_metrics(
     request: Authed,
     breaker_id: str,
@@ -71,7 +72,7 @@ def get_breaker_metrics(
     instances, each moment counted once; rates are worked out from those counts; latencies are the range over
     instances. A step of which nothing is known is there with nulls.
     """
-    breaker = access.breaker_to_see(request.auth, breaker_id)
+    breaker = access.breaker_of_history(request.auth, breaker_id)
     span = span_of(since=since, until=until, step=step, now=timezone.now())
     return MetricsOut(
         breaker=str(breaker.pk),

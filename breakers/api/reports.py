@@ -15,9 +15,10 @@ from ninja import Router, Schema
 from pydantic import AwareDatetime, Field
 
 from breakers import access
+from breakers.api.auth import READ
 from breakers.api.shapes import Authed, Limit
 from breakers.cursor import LIMIT_DEFAULT, page
-from breakers.models import Breaker, Scope, Service
+from breakers.models import Breaker, Service
 from breakers.reports.read import report_together, reports_of
 from breakers.reports.span import Span, report_span
 from breakers.reports.tally import Tally
@@ -104,7 +105,7 @@ class ReportPage(Schema):
     next: str | None
 
 
-@router.get("/breakers/{breaker_id}/report", response=ReportOut)
+@router.get("/breakers/{breaker_id}/report", auth=READ, response=ReportOut)
 def get_breaker_report(
     request: Authed,
     breaker_id: str,
@@ -120,7 +121,7 @@ def get_breaker_report(
     return report if format == "json" else _csv([report], None)
 
 
-@router.get("/reports", response=ReportPage)
+@router.get("/reports", auth=READ, response=ReportPage)
 def get_reports(
     request: Authed,
     since: AwareDatetime | None = None,
@@ -137,7 +138,6 @@ def get_reports(
     As CSV, the header `Panelboard-Next` is the cursor of the next page. A cursor goes with the `since` and `until`
     that it began with: name both, or the pages are of different spans.
     """
-    access.require(request.auth, Scope.READ)
     span = report_span(since=since, until=until, now=timezone.now())
     query = {
         "list": f"reports by {by}",

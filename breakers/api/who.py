@@ -4,70 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from ninja import Router
+from django.http import StreamingHttpResponse
+from ninja import Query, Router, Schema
+from pydantic import Field
 
-from breakers import access
-from breakers.api.shapes import Authed, Limit, Rows
+from breakers.api.auth import OPERATE, READ
+from breakers.api.shapes import Authed, Instant, Limit, Rows
 from breakers.audit import audit_seen
+from breakers.audit_read import AuditQuery, audit_lines, told_entry
 from breakers.cursor import LIMIT_DEFAULT, page
-from breakers.models import AuditEntry, Scope
 from breakers.version import VERSION
-from breakers.wire import told_time
 
+Text = Annotated[str, Field(max_length=500)]
 router = Router(tags=["access"])
 
 
-@router.get("/audit", response=Rows)
+class AuditFilter(Schema):
+    """`actor`, `action` and `target` match by any part; `subject` is the id of what it was done to."""
+
+    actor: Text = ""
+    action: Text = ""
+    target: Text = ""
+    subject: Text = ""
+    environment: Text = ""
+    service: Text = ""
+    request: Text = ""
+    since: Instant | None = None
+    until: Instant | None = None
+
+    def query(self) -> AuditQuery:
+        return AuditQuery(**self.dict())
+
+
+@router.get("/audit", auth=OPERATE, response=Rows)
 def get_audit(
-    request: Authed,
-    environment: str = "",
-    service: str = "",
-    action: str = "",
-    actor: str = "",
-    subject: str = "",
-    limit: Limit = LIMIT_DEFAULT,
-    cursor: str = "",
+    request: Authed, asked: Query[AuditFilter], limit: Limit = LIMIT_DEFAULT, cursor: str = ""
 ) -> Rows:
-    """Who did what, when and why, newest first; a limited actor sees what lies within its limits."""
-    access.require(request.auth, Scope.OPERATE)
-    query = {
-        "environment": environment,
-        "service": service,
-        "action": action,
-        "actor_name": actor,
-        "subject_id": subject,
-    }
-    rows = audit_seen(request.auth).filter(
-        **{name: value for name, value in query.items() if value}
-    )
+    """Who did what, when and why, newest first; a limited actor sees what lies within its limits. `request` is the
+    `request_id` of a call: all that it did."""
     found, next_ = page(
-        rows,
+        asked.query().narrow(audit_seen(request.auth)),
         order=[("at", datetime), ("id", int)],
         newest_first=True,
         limit=limit,
         cursor=cursor or None,
-        query=query,
+        query=asked.dict(),
     )
-    return Rows(items=[_entry(row) for row in found], next=next_)
+    return Rows(items=[told_entry(row) for row in found], next=next_)
 
 
-def _entry(row: AuditEntry) -> dict[str, Any]:
-    return {
-        "id": str(row.pk),
-        "at": told_time(row.at),
-        "actor": {"kind": row.actor_kind, "id": str(row.actor_id or ""), "name": row.actor_name},
-        "action": row.action,
-        "environment": row.environment,
-        "service": row.service,
-        "subject": {"kind": row.subject_kind, "id": row.subject_id, "name": row.subject},
-        "reason": row.reason,
-        "before": row.before,
-        "after": row.after,
-        "address": row.address,
-        "request_id": row.request_id,
-    }
+@router.get("/audit/export", auth=OPERATE, response=str)
+def get_audit_export(request: Authed, asked: Query[AuditFilter]) -> StreamingHttpResponse:
+    """The same entries as NDJSON, all of them: streamed, newest first, without those that come meanwhile."""
+    answer = StreamingHttpResponse(
+        audit_lines(request.auth, asked.query()), content_type="application/x-ndjson"
+    )
+    answer["Content-Disposition"] = 'attachment; filename="audit.ndjson"'
+    return answer
 
 
 @router.get("/me", response=dict[str, Any])
@@ -88,8 +83,7 @@ def _sorted(names: frozenset[str] | None) -> Sequence[str] | None:
     return None if names is None else sorted(names)
 
 
-@router.get("/version", response=dict[str, str])
+@router.get("/version", auth=READ, response=dict[str, str])
 def get_version(request: Authed) -> dict[str, str]:
     """The version of the program and of its API."""
-    access.require(request.auth, Scope.READ)
     return {"version": VERSION, "api": "1"}

@@ -25,6 +25,7 @@ def command_breaker(
     by: Actor,
     now: datetime,
     instances: Sequence[str] | None = None,
+    approved_by: str | None = None,
 ) -> Command:
     """Gives the command to the named instances, or to all known now. Raises Invalid for unknown names."""
     with transaction.atomic():
@@ -48,6 +49,7 @@ def command_breaker(
             by_kind=by.kind,
             by_id=by.id,
             by_name=by.name,
+            approved_by=approved_by,
         )
         record_on_breaker(
             by,
@@ -58,6 +60,7 @@ def command_breaker(
                 "id": str(given.pk),
                 "revision": given.revision,
                 "instances": given.instances,
-            },
+            }
+            | ({"approved_by": approved_by} if approved_by else {}),
         )
     return given

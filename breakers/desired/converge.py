@@ -17,6 +17,8 @@ class Wish:
     breaker_id: int
     breaker: str
     revision: int
+    number: int = 0
+    """Of the change by which it came to be this: it grows within the service."""
     mode: Literal["forced_open", "forced_closed"] | None = None
     reason: str | None = None
     instances: Sequence[str] | None = None

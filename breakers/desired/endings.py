@@ -26,7 +26,7 @@ def endings(overrides: Sequence[Override]) -> dict[int, Ending]:
     if not ended:
         return {}
     acts = AuditEntry.objects.filter(
-        action__in=["release", "override"],
+        action__in=["release", "override", "start_override"],
         subject_kind="breaker",
         subject_id__in={breaker for breaker, _ in ended},
         before__revision__in=sorted({revision for _, revision in ended}),

@@ -6,8 +6,9 @@ from django.db import connection, transaction
 
 from breakers.access import Actor
 from breakers.audit import record_on_breaker
+from breakers.desired.glass import tell_of_glass
 from breakers.desired.override import told
-from breakers.desired.revise import hold, revise
+from breakers.desired.revise import database_now, hold, revise
 from breakers.errors import NotFound
 from breakers.sql import statements
 
@@ -33,17 +34,14 @@ def _expire(breaker_id: int) -> bool:
     with transaction.atomic():
         held = hold(breaker_id)
         standing = held.standing
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            row = cursor.fetchone()
-        assert row is not None
-        (now,) = row
+        now = database_now()
         # Replaced or extended while we waited for the lock: then there is nothing to end.
         if standing is None or standing.expires_at is None or standing.expires_at > now:
             return False
         before = told(standing)
         standing.ended_at, standing.end = now, "expired"
         standing.save(update_fields=["ended_at", "end"])
+        tell_of_glass([(standing, None)], now=now)
         revise(held)
         record_on_breaker(
             SERVER, "expire", held.breaker, reason=standing.reason, before=before, after=None

@@ -42,6 +42,8 @@ def _row(found: Mapping[str, Any]) -> Row:
             instances=found["scope"],
             applied=found["applied"],
             pending=found["pending"],
+            unreachable=found["deaf"],
+            since=found["override_since"],
         )
     summary = Summary(
         id=str(found["id"]),
@@ -54,7 +56,9 @@ def _row(found: Mapping[str, Any]) -> Row:
         instances=found["instances"],
         since=found[f"{gravest}_since"],
         not_closed_since=found["not_closed_since"],
+        naturally_open=found["naturally_open"],
         failure_rate=_rounded(found["failure_rate"]),
+        rate_of=found["rate_of"],
         calls_per_second=_rounded(found["calls_per_second"]),
         override=override,
         revision=found["revision"],
@@ -67,10 +71,17 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _query(
-    match: Match, limits: Limits, *, ids: Sequence[int] | None, after: int, limit: int | None = None
+def narrowed(
+    statement: str,
+    match: Match,
+    limits: Limits,
+    *,
+    ids: Sequence[int] | None = None,
+    after: int = 0,
+    limit: int | None = None,
 ) -> tuple[sql.Composed, dict[str, Any]]:
-    """The statement narrowed by what an index can serve; the rest is left to a Filter."""
+    """A statement of breakers `b`, services `s` and environments `e`, by id, narrowed by what an index can serve;
+    the rest is left to a Filter."""
     conditions = [sql.SQL("b.id > %(after)s")]
     parameters: dict[str, Any] = {"after": after}
     for column, value in (
@@ -90,17 +101,17 @@ def _query(
     if ids is not None:
         conditions.append(sql.SQL("b.id = ANY(%(ids)s)"))
         parameters["ids"] = list(ids)
-    statement = (
-        sql.SQL(_SQL["summaries"])
+    composed = (
+        sql.SQL(statement)
         + sql.SQL(" WHERE ")
         + sql.SQL(" AND ").join(conditions)
         + sql.SQL(" ORDER BY b.id")
     )
     # What a Filter alone can judge may leave rows out, so the database cannot count for it.
     if limit is not None and not match.state and not match.q:
-        statement += sql.SQL(" LIMIT %(limit)s")
+        composed += sql.SQL(" LIMIT %(limit)s")
         parameters["limit"] = limit
-    return statement, parameters
+    return composed, parameters
 
 
 async def read(
@@ -112,7 +123,7 @@ async def read(
 ) -> list[Row]:
     """The rows of these ids, or all that match, by id."""
     chosen = Filter(match or Match(), limits or Limits())
-    statement, parameters = _query(chosen.match, chosen.limits, ids=ids, after=0)
+    statement, parameters = narrowed(_SQL["summaries"], chosen.match, chosen.limits, ids=ids)
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement, parameters)
         rows = [_row(found) for found in await cursor.fetchall()]
@@ -126,26 +137,41 @@ def _read_sync(
     ids: Sequence[int] | None = None,
     after: int = 0,
     limit: int | None,
-) -> list[Summary]:
+) -> list[Row]:
     chosen = Filter(match, limits)
-    found: list[Summary] = []
-    statement, parameters = _query(match, limits, ids=ids, after=after, limit=limit)
+    found: list[Row] = []
+    statement, parameters = narrowed(
+        _SQL["summaries"], match, limits, ids=ids, after=after, limit=limit
+    )
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         assert cursor.description is not None
         names = [column[0] for column in cursor.description]
         for values in cursor:
-            summary = _row(dict(zip(names, values, strict=True))).summary
-            if summary in chosen:
-                found.append(summary)
+            row = _row(dict(zip(names, values, strict=True)))
+            if row.summary in chosen:
+                found.append(row)
                 if limit is not None and len(found) >= limit:
                     break
     return found
 
 
-def board(actor: Actor, match: Match, *, after: int = 0, limit: int | None = None) -> list[Summary]:
-    """What the actor sees of the match, by id; `after` an id, at most `limit`."""
-    return _read_sync(match, Limits.of(actor), after=after, limit=limit)
+def board(
+    actor: Actor,
+    match: Match,
+    *,
+    ids: Sequence[int] | None = None,
+    after: int = 0,
+    limit: int | None = None,
+) -> list[Summary]:
+    """What the actor sees of the match, by id; of these `ids`, `after` an id, at most `limit`."""
+    rows = _read_sync(match, Limits.of(actor), ids=ids, after=after, limit=limit)
+    return [row.summary for row in rows]
+
+
+def rows_of(actor: Actor, match: Match, *, ids: Sequence[int]) -> list[Row]:
+    """The same of these ids, with change numbers."""
+    return _read_sync(match, Limits.of(actor), ids=ids, limit=None)
 
 
 def summary_of(actor: Actor, breaker_id: str) -> Summary:
@@ -154,9 +180,9 @@ def summary_of(actor: Actor, breaker_id: str) -> Summary:
     found = _read_sync(Match(), Limits.of(actor), ids=[breaker.pk], limit=1)
     if not found:
         raise NotFound("No such breaker.")
-    return found[0]
+    return found[0].summary
 
 
 def summaries(breaker_ids: Sequence[int]) -> list[Summary]:
     """These breakers, whoever asks; by id."""
-    return _read_sync(Match(), Limits(), ids=breaker_ids, limit=None)
+    return [row.summary for row in _read_sync(Match(), Limits(), ids=breaker_ids, limit=None)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from websockets.frames import Frame, Opcode
 
 _encode = msgspec.json.Encoder().encode
 # About 400 kB a frame: far below what a proxy refuses, and a phone need not wait for one huge parse.
@@ -33,6 +34,11 @@ def changes(version: int, changed: Sequence[bytes], removed: Sequence[int]) -> s
 def incident(payload: Mapping[str, Any]) -> str:
     """An incident that began, changed or ended."""
     return _encode({"type": "incident", "incident": payload}).decode()
+
+
+def on_the_wire(text: str) -> bytes:
+    """A text as the bytes that a server writes for it: one frame, not masked."""
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 PONG = '{"type":"pong"}'

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
 from breakers.access import Actor
 from breakers.errors import FieldError, Invalid
 from breakers.states import State
-from breakers.wire import NAME_MAX, Summary
+from breakers.wire import NAME_MAX
 
 _Text = Annotated[str, Meta(max_length=NAME_MAX)]
 
@@ -23,6 +23,12 @@ class Match(Struct, frozen=True):
     target: _Text = ""
     q: _Text = ""
     """Words, each of which occurs in environment, service, breaker or target, whatever its case."""
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it leaves nothing out, blanks and lone commas included. Raises Invalid as `states`."""
+        named = self.environment or self.service or self.target
+        return not (named or self.states() or self.q.split())
 
     def states(self) -> frozenset[str]:
         """The states asked for; raises Invalid for one that is none."""
@@ -44,6 +50,23 @@ class Limits(Struct, frozen=True):
         return cls(actor.environments, actor.services)
 
 
+class Matchable(Protocol):
+    """What a summary, of now or of then, is chosen by."""
+
+    @property
+    def environment(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def breaker(self) -> str: ...
+    @property
+    def target(self) -> str | None: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def states(self) -> dict[str, int]: ...
+
+
 class Filter:
     """A match within limits, made ready for many summaries. Raises Invalid."""
 
@@ -56,7 +79,7 @@ class Filter:
         self._states = match.states()
         self._words = tuple(match.q.casefold().split())
 
-    def __contains__(self, summary: Summary) -> bool:
+    def __contains__(self, summary: Matchable) -> bool:
         match, limits = self.match, self.limits
         if limits.environments is not None and summary.environment not in limits.environments:
             return False
@@ -78,7 +101,7 @@ class Filter:
             return all(word in text for word in self._words)
         return True
 
-    def _in_states(self, summary: Summary) -> bool:
+    def _in_states(self, summary: Matchable) -> bool:
         if summary.state in self._states:
             return True
         # A lost instance counts as unknown and is not live, so only the summary speaks of unknown.

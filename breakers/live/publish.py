@@ -50,8 +50,17 @@ def announce_desired(service_ids: Sequence[int]) -> None:
 
 
 def announce_incident(
-    payload: Mapping[str, Any], environment: str, services: Mapping[str, str]
+    payload: Mapping[str, Any],
+    environment: str,
+    condition: str,
+    breakers: Mapping[str, tuple[str, str]],
 ) -> None:
-    """An incident began, changed or ended. `services` names that of each of its breakers, by whose limits
-    readers are told."""
-    _announce("incident", incident=dict(payload), environment=environment, services=dict(services))
+    """An incident began, changed or ended. `breakers` names each of its breakers, as (service, breaker), by whose
+    limits readers are told."""
+    _announce(
+        "incident",
+        incident=dict(payload),
+        environment=environment,
+        condition=condition,
+        breakers=dict(breakers),
+    )

@@ -34,6 +34,11 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(fields=["-at", "-id"], name="audit_entry_newest"),
             models.Index(fields=["subject_kind", "subject_id", "-at"], name="audit_entry_subject"),
+            models.Index(
+                fields=["request_id"],
+                condition=models.Q(request_id__isnull=False),
+                name="audit_entry_request",
+            ),
         ]
 
     def __str__(self) -> str:

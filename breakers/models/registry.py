@@ -15,11 +15,22 @@ class Environment(models.Model):
 
     name = models.CharField(max_length=NAME_MAX, unique=True)
     created_at = models.DateTimeField(db_default=Now())
+    max_forced_percent = models.PositiveSmallIntegerField(null=True)
+    """How many of a service's breakers may be forced by hand; null: all. With the next two, see `breakers.guards`."""
+    confirm = models.BooleanField(db_default=False)
+    """Control calls must carry the environment's name."""
+    four_eyes_above = models.PositiveIntegerField(null=True)
+    """Who touches more breakers than this in 15 minutes needs another person; null: nobody does."""
 
     class Meta:
         db_table = "environment"
         constraints = [
-            models.CheckConstraint(condition=~models.Q(name=""), name="environment_named")
+            models.CheckConstraint(condition=~models.Q(name=""), name="environment_named"),
+            models.CheckConstraint(
+                condition=models.Q(max_forced_percent__isnull=True)
+                | models.Q(max_forced_percent__lte=100),
+                name="environment_percent",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -60,7 +71,7 @@ class Instance(models.Model):
     """One running process of a service.
 
     Live means neither lost nor retired. `connected` is null for an instance known by HTTP events
-    alone, which is never lost.
+    alone, which is never lost. The table `absence` (SQL only) has when it was retired before.
     """
 
     service = models.ForeignKey(Service, models.PROTECT, related_name="instances")
@@ -68,6 +79,8 @@ class Instance(models.Model):
     boot = models.CharField(max_length=NAME_MAX, null=True)
     session = models.UUIDField(null=True)
     """The agent session that speaks for this instance; another session's writes do not count."""
+    session_since = models.DateTimeField(null=True)
+    """When that session took it over."""
     agent_name = models.CharField(max_length=NAME_MAX, db_default="")
     agent_version = models.CharField(max_length=NAME_MAX, db_default="")
     labels = models.JSONField(db_default={})
@@ -170,6 +183,7 @@ class BreakerInstance(models.Model):
 
     breaker = models.ForeignKey(Breaker, models.CASCADE, related_name="breaker_instances")
     instance = models.ForeignKey(Instance, models.CASCADE, related_name="breaker_instances")
+    created_at = models.DateTimeField(db_default=Now())
     state = models.CharField(max_length=13, db_default=State.UNKNOWN)
     natural_state = models.CharField(max_length=13, null=True)
     since = models.DateTimeField(null=True)
@@ -178,6 +192,8 @@ class BreakerInstance(models.Model):
     cause = models.CharField(max_length=10, null=True)
     reason = models.CharField(max_length=64, null=True)
     detail = models.TextField(null=True)
+    said_as = models.CharField(max_length=NAME_MAX, null=True)
+    """What the agent calls the breaker, where that was renamed since."""
 
     boot = models.CharField(max_length=NAME_MAX, null=True)
     seq = models.BigIntegerField(null=True)

@@ -2,9 +2,11 @@
 -- A breaker is closed since its last instance closed, and anything graver since its first one was so.
 -- One row a breaker. Live = neither lost nor retired; `instances` counts the lost ones too, the retired
 -- never. Rates are weighted by calls where calls are known. Applied and pending count the live
--- instances within the override's scope, against the revision that made it.
+-- instances within the override's scope, against the revision that made it; deaf are those of them that are
+-- known by events alone and never hear of it.
 SELECT b.id, e.name AS environment, s.name AS service, b.name AS breaker, b.target, b.revision, b.change,
-       b.updated_at, n.*, o.mode, o.reason, o.by_name, o.expires_at, o.instances AS scope, o.excepted
+       b.updated_at, n.*, o.mode, o.reason, o.by_name, o.expires_at, o.instances AS scope, o.excepted,
+       o.created_at AS override_since
 FROM breaker b
 JOIN service s ON s.id = b.service_id
 JOIN environment e ON e.id = s.environment_id
@@ -25,19 +27,31 @@ CROSS JOIN LATERAL (
            max(since) FILTER (WHERE state = 'closed')           AS closed_since,
            min(since) FILTER (WHERE state = 'unknown')          AS unknown_since,
            min(not_closed_since) FILTER (WHERE live)            AS not_closed_since,
+           count(*) FILTER (WHERE natural_state = 'open' AND state IN ('forced_open', 'forced_closed'))
+                                                                AS naturally_open,
            CASE WHEN sum(calls) FILTER (WHERE rate IS NOT NULL) > 0
                 THEN sum(rate * calls) / sum(calls) FILTER (WHERE rate IS NOT NULL)
                 ELSE avg(rate) END                              AS failure_rate,
+           -- Of what calls the rate is, where all instances say the same of theirs.
+           CASE WHEN min(rate_of) = max(rate_of) THEN nullif(min(rate_of), 'now') END AS rate_of,
            sum(calls / span)                                    AS calls_per_second,
            count(*) FILTER (WHERE live AND inside AND applied_revision >= o.revision) AS applied,
-           count(*) FILTER (WHERE live AND inside AND applied_revision < o.revision)  AS pending
+           count(*) FILTER (WHERE live AND inside AND applied_revision < o.revision)  AS pending,
+           count(*) FILTER (WHERE live AND inside AND deaf)                           AS deaf
     FROM (
         SELECT i.lost_at IS NULL AS live,
                CASE WHEN i.lost_at IS NULL THEN bi.state ELSE 'unknown' END AS state,
-               bi.since, bi.not_closed_since, bi.applied_revision,
+               bi.natural_state, bi.since, bi.not_closed_since, bi.applied_revision,
                (o.instances IS NULL OR i.name = ANY(o.instances))
                    AND NOT i.name = ANY(coalesce(o.excepted, '{}')) AS inside,
-               m.calls, m.span,
+               i.connected IS NULL AS deaf, m.calls, m.span,
+               CASE WHEN i.lost_at IS NOT NULL OR coalesce(m.rate, m.failed) IS NULL THEN NULL
+                    -- All that is let through in an outage is trial calls.
+                    WHEN bi.state IN ('open', 'half_open')
+                         AND bi.metrics_at - make_interval(secs => m.span) >= bi.not_closed_since THEN 'trials'
+                    -- Counted before it closed, and nothing since.
+                    WHEN bi.state IN ('closed', 'forced_closed') AND bi.metrics_at <= bi.since THEN 'before'
+                    ELSE 'now' END AS rate_of,
                CASE WHEN i.lost_at IS NULL
                     THEN coalesce(m.rate, CASE WHEN m.calls > 0 THEN least(m.failed * 100 / m.calls, 100) END) END AS rate
         FROM breaker_instance bi
@@ -54,8 +68,9 @@ CROSS JOIN LATERAL (
 ) n
 
 -- name: changed_since
--- Breakers changed by transactions that the last reading could not see whole, and where to read on from.
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text, b.id, b.change
+-- Breakers changed by transactions that the last reading could not see whole, and where to read on from. Without a
+-- change number: it is gone.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text, changed.id, b.change
 FROM (VALUES (%(xid)s::xid8)) AS since (xid)
 LEFT JOIN LATERAL (SELECT DISTINCT unnest(breakers) AS id FROM touched t WHERE t.xid >= since.xid) changed ON true
 LEFT JOIN breaker b ON b.id = changed.id
