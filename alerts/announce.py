@@ -23,4 +23,4 @@ def announce(incidents: Iterable[Incident]) -> None:
 def _send(ids: list[int]) -> None:
     for seen in incidents_as_seen(ids):
         payload: dict[str, Any] = msgspec.to_builtins(seen.incident)
-        announce_incident(payload, seen.environment, seen.services)
+        announce_incident(payload, seen.environment, seen.condition, seen.breakers)

@@ -38,7 +38,7 @@ def create_channel(
         environments=_sorted(by.environments),
         services=_sorted(by.services),
     )
-    _configure(channel, config, kept={}, made=made)
+    channel.foreseen = _configure(channel, config, kept={}, made=made).foresee()
     with transaction.atomic():
         channel.save()
         channel.refresh_from_db()
@@ -66,7 +66,9 @@ def change_channel(
             sealed = unseal(channel.sealed)
         except SecretsUnreadable as problem:
             raise Conflict(str(problem)) from None
-        _configure(channel, config, kept=sealed.get("config", {}), made=sealed.get("made", {}))
+        chosen = _configure(
+            channel, config, kept=sealed.get("config", {}), made=sealed.get("made", {})
+        )
         channel.name, channel.updated_at = name, now
         if enabled and not channel.enabled:
             channel.failing_since = channel.last_failure = None
@@ -75,6 +77,9 @@ def change_channel(
         channel.enabled = enabled
         channel.save()
         _record(by, "change_channel", channel, before=before)
+    # Beside the transaction, for a name is looked up.
+    channel.foreseen = chosen.foresee()
+    Channel.objects.filter(pk=channel.pk).update(foreseen=channel.foreseen)
     return channel
 
 
@@ -134,9 +139,9 @@ def try_channel(channel: Channel, *, by: Actor, now: datetime) -> Tested:
     with transaction.atomic():
         row = Channel.objects.filter(pk=channel.pk, deleted_at=None)
         if ok:
-            row.update(last_failure=None, failing_since=None)
+            row.update(last_failure=None, failing_since=None, foreseen=None)
         else:
-            row.update(last_failure=outcome.detail[:500])
+            row.update(last_failure=outcome.detail[:500], foreseen=None)
         record(
             by,
             "test_channel",
@@ -213,8 +218,8 @@ def _class(kind: str) -> type[ChannelKind]:
 
 def _configure(
     channel: Channel, said: Mapping[str, Any], *, kept: Mapping[str, Any], made: Mapping[str, Any]
-) -> None:
-    """Takes the config apart: what is secret is sealed and leaves stars behind."""
+) -> ChannelKind:
+    """Takes the config apart: what is secret is sealed and leaves stars behind. Gives it whole."""
     secret = secret_fields(_class(channel.kind))
     starred = {name for name in secret if said.get(name) == MASK}
     lost = [
@@ -239,6 +244,7 @@ def _configure(
     channel.config = plain | dict.fromkeys(hidden, MASK)
     sealed = {name: part for name, part in (("config", hidden), ("made", dict(made))) if part}
     channel.sealed = seal(sealed)
+    return kind
 
 
 def _sorted(names: frozenset[str] | None) -> list[str] | None:

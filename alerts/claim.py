@@ -19,7 +19,8 @@ import msgspec
 from django.db import connection
 
 from alerts.judging import Replay, Step
-from alerts.models import Standing
+from alerts.labels import labels_of
+from alerts.models import PolicyCase, Standing
 from alerts.verdicts import BreakerView, InstanceView
 from breakers.states import State
 
@@ -38,23 +39,38 @@ FROM breaker b JOIN service s ON s.id = b.service_id JOIN environment e ON e.id 
 WHERE b.id = ANY(%s) ORDER BY b.id
 """
 # Times as seconds since 1970, for making datetimes of them is a quarter of the work of reading.
-# The retired say nothing any more, except where their last word is among the rows.
-_SEEN = """
+# The retired say nothing any more, except where their last word is among the rows. Instance 0 is the
+# breaker itself.
+_BROKEN = "replace({0}.mode, '_', ' ') || ' by ' || {0}.by_name || ' past ' || {0}.broke"
+_SEEN = f"""
 SELECT bi.breaker_id, 0 AS outbox_id, bi.instance_id, bi.state, bi.natural_state,
        extract(epoch FROM bi.since)::float, NULL::float,
-       false, NULL, NULL, i.name, i.labels || bi.labels, i.lost_at IS NULL AND i.retired_at IS NULL
+       false, NULL, NULL, i.name, bi.library, i.labels || bi.labels,
+       i.lost_at IS NULL AND i.retired_at IS NULL,
+       i.lost_at IS NOT NULL AND i.retired_at IS NULL, bi.applied_revision,
+       extract(epoch FROM bi.not_closed_since)::float, extract(epoch FROM i.session_since)::float,
+       NULL::text, NULL::text
 FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
 WHERE bi.breaker_id = ANY(%(ids)s) AND (i.retired_at IS NULL OR EXISTS (
     SELECT FROM outbox o WHERE o.breaker_id = bi.breaker_id AND o.instance_id = bi.instance_id))
 UNION ALL
-SELECT breaker_id, id, instance_id, state, natural_state, extract(epoch FROM since)::float,
-       extract(epoch FROM committed_at)::float, late, before_state, before_natural, NULL, NULL, NULL
-FROM outbox WHERE breaker_id = ANY(%(ids)s)
+SELECT o.breaker_id, o.id, o.instance_id, o.state, o.natural_state, extract(epoch FROM o.since)::float,
+       extract(epoch FROM o.committed_at)::float, o.late, o.before_state, o.before_natural, NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL, NULL, {_BROKEN.format("made")}, {_BROKEN.format("gone")}
+FROM outbox o LEFT JOIN override made ON made.id = o.override_id
+LEFT JOIN override gone ON gone.id = o.before_override_id
+WHERE o.breaker_id = ANY(%(ids)s)
+UNION ALL
+SELECT made.breaker_id, 0, 0, made.mode, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL, NULL, {_BROKEN.format("made")}, NULL
+FROM override made WHERE made.breaker_id = ANY(%(ids)s) AND made.ended_at IS NULL AND made.broke IS NOT NULL
 ORDER BY 1, 2, 3
-"""
+"""  # noqa: S608, nothing in it is anybody's text
 
 
 _STATES = {state.value: state for state in State}
+UNWELL = (State.OPEN, State.HALF_OPEN)
+"""Of which an outage consists."""
 
 
 _DELETE = """
@@ -65,7 +81,8 @@ _WAITING = "SELECT breaker_id FROM outbox GROUP BY breaker_id ORDER BY min(id)"
 
 
 class _Seen(NamedTuple):
-    """A breaker instance as it is (`outbox_id` 0), or an outbox row: what it became, and was before."""
+    """A breaker instance as it is (`outbox_id` 0), or an outbox row: what it became, and was before. Where the
+    `instance_id` is 0, it is about the breaker, and `broken` is what it became."""
 
     breaker_id: int
     outbox_id: int
@@ -78,8 +95,20 @@ class _Seen(NamedTuple):
     before_state: str
     before_natural: str | None
     name: str
+    library: str | None
     labels: str
     live: bool
+    lost: bool
+    applied_revision: int
+    not_closed_since: float | None
+    session_since: float | None
+    broken: str | None
+    before_broken: str | None
+
+    @property
+    def is_glass(self) -> bool:
+        """Whether it says what guard the standing override broke; other rows of the breaker say nothing by themselves."""
+        return self.instance_id == 0 and (self.broken or self.before_broken) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +126,11 @@ class Claim:
 def waiting_breakers(now: datetime) -> Iterator[list[int]]:
     """Breakers with work, the longest waiting first, in pages; read without a lock."""
     seen: set[int] = set()
-    due = (
-        Standing.objects.filter(check_at__lte=now)
-        .order_by("check_at", "id")
-        .values_list("breaker_id", flat=True)
-    )
-    page = list(dict.fromkeys(due[:_PAGE]))
+    page: list[int] = []
+    for checked in (Standing, PolicyCase):
+        due = checked.objects.filter(check_at__lte=now).order_by("check_at", "id")
+        page += due.values_list("breaker_id", flat=True)[:_PAGE]
+    page = list(dict.fromkeys(page))
     seen.update(page)
     if page:
         yield page
@@ -152,26 +180,41 @@ def drop_orphans() -> None:
 
 
 def _replay(breaker: BreakerView, found: Sequence[_Seen], now: datetime) -> Replay:
-    present = {seen.instance_id: _instance(breaker, seen) for seen in found if not seen.outbox_id}
+    present = {
+        seen.instance_id: _instance(breaker, seen)
+        for seen in found
+        if not seen.outbox_id and seen.instance_id
+    }
     before, steps = dict(present), []
+    then: dict[int, InstanceView] = {}
+    glass = [seen for seen in found if seen.is_glass]
+    broken = next((seen.broken for seen in glass if not seen.outbox_id), None)
+    was_broken = next((seen.before_broken for seen in glass if seen.outbox_id), broken)
     latest, at = 0.0, now
     for row in found:
         instance = present.get(row.instance_id)
-        if not row.outbox_id or row.late or instance is None:
+        if not row.outbox_id or not (row.is_glass or (instance is not None and not row.late)):
             continue
-        if before[row.instance_id] is instance:
-            before[row.instance_id] = _as(instance, row.before_state, row.before_natural, None)
         # A transaction's time is that of its beginning: a later one may carry an earlier time.
         if row.committed_at > latest:
             latest = row.committed_at
             at = min(datetime.fromtimestamp(latest, UTC), now)
+        if instance is None:
+            steps.append(Step(row.outbox_id, at, None, row.broken))
+            continue
+        if before[row.instance_id] is instance:
+            before[row.instance_id] = _as(instance, row.before_state, row.before_natural, None)
         after = _as(instance, row.state, row.natural_state, _at(row.since))
+        after = _in_its_outage(after, then.get(row.instance_id), instance)
+        then[row.instance_id] = after
         steps.append(Step(row.outbox_id, at, after))
-    return Replay(_with(breaker, before), tuple(steps), _with(breaker, present))
+    return Replay(_with(breaker, before, was_broken), tuple(steps), _with(breaker, present, broken))
 
 
-def _with(breaker: BreakerView, instances: Mapping[int, InstanceView]) -> BreakerView:
-    return msgspec.structs.replace(breaker, instances=tuple(instances.values()))
+def _with(
+    breaker: BreakerView, instances: Mapping[int, InstanceView], broken: str | None
+) -> BreakerView:
+    return msgspec.structs.replace(breaker, instances=tuple(instances.values()), broken=broken)
 
 
 def _instance(breaker: BreakerView, seen: _Seen) -> InstanceView:
@@ -179,19 +222,39 @@ def _instance(breaker: BreakerView, seen: _Seen) -> InstanceView:
     return InstanceView(
         id=seen.instance_id,
         name=seen.name,
-        labels={
-            **json.loads(seen.labels),
-            "service": breaker.service,
-            "environment": breaker.environment,
-            "breaker": breaker.breaker,
-            "target": breaker.target or "",
-            "instance": seen.name,
-        },
+        labels=labels_of(
+            json.loads(seen.labels),
+            environment=breaker.environment,
+            service=breaker.service,
+            breaker=breaker.breaker,
+            target=breaker.target,
+            instance=seen.name,
+            library=seen.library,
+        ),
         state=state,
         natural=_natural(state, seen.natural_state),
         since=_at(seen.since),
         live=seen.live and state is not State.UNKNOWN,
+        lost=seen.lost,
+        outage_since=_at(seen.not_closed_since) if state in UNWELL else None,
+        applied=seen.applied_revision,
+        heard_since=_at(seen.session_since),
     )
+
+
+def _in_its_outage(
+    after: InstanceView, before: InstanceView | None, present: InstanceView
+) -> InstanceView:
+    """With the beginning of its outage: the outbox says of a step only since when the state is so."""
+    if after.natural not in UNWELL:
+        return after
+    if before is not None:
+        known = before.outage_since
+    else:
+        known = present.outage_since
+        if known is not None and after.since is not None and known > after.since:
+            known = None  # of a later outage
+    return msgspec.structs.replace(after, outage_since=known or after.since)
 
 
 def _as(
@@ -207,6 +270,9 @@ def _as(
         natural=_natural(was, natural),
         since=since,
         live=was is not State.UNKNOWN,
+        lost=was is State.UNKNOWN,
+        applied=instance.applied,
+        heard_since=instance.heard_since,
     )
 
 

@@ -215,9 +215,9 @@ def _note_on_channel(channel: Channel, outcome: Outcome, now: datetime) -> None:
     failed = isinstance(outcome, Failed)
     since = (channel.failing_since or now) if failed else None
     why = outcome.detail[:500] if failed else None
-    if (since, why) != (channel.failing_since, channel.last_failure):
-        channel.failing_since, channel.last_failure = since, why
-        channel.save(update_fields=["failing_since", "last_failure"])
+    if (since, why, None) != (channel.failing_since, channel.last_failure, channel.foreseen):
+        channel.failing_since, channel.last_failure, channel.foreseen = since, why, None
+        channel.save(update_fields=["failing_since", "last_failure", "foreseen"])
     if not isinstance(outcome, Failed) or since is None or not channel.enabled:
         return
     if outcome.gone:

@@ -10,14 +10,33 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from alerts.incidents import end_incident, follow_up
 from alerts.models import Incident, IncidentBreaker, MessageType
-from breakers.models import OutboxRow
+from breakers.models import Instance, OutboxRow
 
 _BATCH = 100
 
 
 def sweep(now: datetime) -> int:
     """Resolves what has been well for long enough and posts owed updates; gives how many."""
-    return _each(_clearing(now), _clear, now) + _each(_owing(now), _update, now)
+    _let_go(now)
+    return (
+        _each(_clearing(now), _clear, now)
+        + _each(_deserted(), _desert, now)
+        + _each(_owing(now), _update, now)
+    )
+
+
+def _let_go(now: datetime) -> None:
+    """Of an instance that was removed or pruned nobody says that it is well."""
+    gone = Exists(Instance.objects.filter(pk=OuterRef("instance_id")))
+    IncidentBreaker.objects.filter(
+        ~gone, incident__resolved_at=None, well_at=None, instance_id__gt=0
+    ).update(well_at=now)
+
+
+def _deserted() -> QuerySet[Incident]:
+    """All that was in them and unwell is gone: removed breakers and instances."""
+    unwell = IncidentBreaker.objects.filter(incident=OuterRef("pk"), well_at=None)
+    return Incident.objects.filter(~Exists(unwell), resolved_at=None, clear_at=None)
 
 
 def _clearing(now: datetime) -> QuerySet[Incident]:
@@ -55,6 +74,10 @@ def _clear(incident: Incident, now: datetime) -> None:
     end_incident(
         incident, text="All breakers are well.", by_name=None, now=now, since=incident.clear_at
     )
+
+
+def _desert(incident: Incident, now: datetime) -> None:
+    end_incident(incident, text="What was unwell was removed.", by_name=None, now=now)
 
 
 def _update(incident: Incident, now: datetime) -> None:

@@ -1,11 +1,12 @@
-"""From the outbox to incidents and deliveries, each claim in one transaction (I3).
+"""From the outbox to incidents, deliveries and what policies do, each claim in one transaction (I3).
 
 A row is deleted in the transaction that writes what follows from it: a worker killed at any point leaves
 either both or neither, and of two workers one holds the breaker's lock.
 
 Locks are taken in one order everywhere: the rulebook (shared), breakers (skipping those that are held),
 incidents by rule and group, then channels, then deliveries. New incidents are inserted last, in the same
-order; where another worker was first, the claim is made again.
+order; where another worker was first, the claim is made again. What policies do comes last of all, so that
+the rows of desired state are held for no longer than the commit takes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Q
 
 from alerts.announce import announce
+from alerts.background import with_background
 from alerts.claim import BATCH, Claim, claim, delete_judged, drop_orphans, waiting_breakers
 from alerts.clock import database_now
 from alerts.fold import Fold, Held
@@ -33,6 +35,7 @@ from alerts.models import (
     MessageType,
     Standing,
 )
+from alerts.policies.judge import judge_policies
 from alerts.rulebook import LoadedRule, enabled_rules
 from alerts.verdicts import Firing
 
@@ -95,11 +98,13 @@ def evaluate_breakers(breaker_ids: Sequence[int]) -> int:
     if claimed is None:
         return 0
     rules = enabled_rules()
-    findings = [one for replay in claimed.replays for one in findings_of(rules, replay, now=now)]
+    replays = with_background(claimed.replays, rules, now=now)
+    findings = [one for replay in replays for one in findings_of(rules, replay, now=now)]
     findings.sort(key=lambda one: (one.order, one.breaker.id, one.rule.id, one.instance_id))
     standings = _standings(claimed)
     if findings or standings:
         _apply(claimed, rules, findings, standings, now=now)
+    judge_policies(claimed.replays, now=now)
     delete_judged(claimed)
     return len(claimed.replays)
 
@@ -162,7 +167,7 @@ def _locked_incidents(
         .order_by("rule_id", "group_key")
         .select_for_update(no_key=True)
     )
-    held = {row.pk: Held(row, rules[row.rule_id]) for row in rows}
+    held = {row.pk: Held(row, rules[row.rule_id]) for row in rows if row.rule_id is not None}
     mine = Q(breaker__in=claimed.breakers)
     for member in IncidentBreaker.objects.filter(mine, incident__in=held):
         held[member.incident_id].members[member.breaker_id, member.instance_id] = member
@@ -181,7 +186,7 @@ def _write_incidents(all_held: Sequence[Held], *, now: datetime) -> None:
     old = [one for one in touched if not one.is_new]
     new = sorted(
         (one for one in touched if one.is_new),
-        key=lambda one: (one.incident.rule_id, one.incident.group_key),
+        key=lambda one: (one.rule.id, one.incident.group_key),
     )
     Incident.objects.bulk_update(
         [one.incident for one in old if one.changed],

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from alerts.grouping import summary_of
 from alerts.judging import Finding
 from alerts.models import EntryKind, Incident, IncidentBreaker, IncidentEntry, MessageType, Standing
 from alerts.rulebook import LoadedRule
 from alerts.verdicts import CheckAt, Firing, Hold, Quiet
+from breakers.live.incidents import summary_of
 
 UPDATE_AFTER = timedelta(seconds=2)
 """How long joiners are gathered before an `incident.updated` tells of them."""
@@ -89,9 +89,9 @@ class Fold:
         match finding.verdict:
             case Firing() as firing:
                 self._fire(finding, firing, subject, was_firing=standing.firing)
-                standing.firing = True
-            case Quiet():
-                standing.firing = False
+                standing.firing, standing.check_at = True, firing.again
+            case Quiet() as quiet:
+                standing.firing, standing.check_at = False, quiet.again
                 for one in mine:
                     self._well(one, subject, finding.at)
             case Hold():

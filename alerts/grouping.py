@@ -36,17 +36,6 @@ def group_of(
     return Group(hashlib.sha256(text.encode()).hexdigest(), seen.target)
 
 
-def summary_of(
-    *, first: str, condition: str, environment: str, target: str | None, total: int, services: int
-) -> str:
-    """One line for people. Only a lone breaker is named: the others may be beyond a reader's limits."""
-    if total == 1:
-        return f"{first} {condition} in {environment}"
-    of = "1 service" if services == 1 else f"{services} services"
-    what = f"{total} breakers of {of} {condition} in {environment}"
-    return f"{target}: {what}" if target else what
-
-
 def subjects_of(
     group_by: Collection[str], instances: Sequence[InstanceView]
 ) -> list[tuple[int, tuple[InstanceView, ...]]]:

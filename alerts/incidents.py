@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from alerts.announce import announce
+from alerts.fold import UPDATE_EVERY
 from alerts.messages import Message, message_about, to_json
 from alerts.models import (
     Delivery,
@@ -24,6 +25,7 @@ from alerts.wake import wake_delivery
 from breakers.access import Actor
 from breakers.audit import record
 from breakers.errors import Conflict
+from breakers.wire import told_time
 
 GIVE_UP_AFTER = timedelta(hours=72)
 
@@ -109,8 +111,8 @@ def told_channels(incident_ids: Iterable[int]) -> dict[int, list[int]]:
 
 def follow_up(incident: Incident, kind: MessageType, *, now: datetime) -> None:
     """A further message about a locked, saved incident."""
-    if incident.muted:
-        return
+    if incident.muted or incident.rule_id is None:
+        return  # nobody was told of it
     runbook_url = Rule.objects.values_list("runbook_url", flat=True).get(pk=incident.rule_id)
     message = message_about(incident, kind, at=now, runbook_url=runbook_url)
     channels = told_channels([incident.pk]).get(incident.pk, [])
@@ -167,6 +169,38 @@ def end_incident(
     announce([incident])
 
 
+def snooze_incident(
+    incident_id: int, *, lasting: timedelta, by: Actor, note: str, now: datetime
+) -> Incident:
+    """Nothing more is told of it for a while, but its end; then, that it still is, and who joined meanwhile.
+
+    No time at all ends a snooze.
+
+    Raises Conflict if it is resolved.
+    """
+    with transaction.atomic():
+        incident = locked(incident_id)
+        if incident.resolved_at is not None:
+            raise Conflict("The incident is resolved.")
+        until = now + lasting if lasting else None
+        if until or incident.snoozed_until:
+            earliest = (incident.updated_at or now - UPDATE_EVERY) + UPDATE_EVERY
+            incident.update_at = max(until or now, earliest)
+        incident.snoozed_until = until
+        incident.save(update_fields=["snoozed_until", "update_at"])
+        said = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "no longer"
+        _enter(
+            incident,
+            EntryKind.SNOOZED,
+            by=by.name,
+            text=f"{said}: {note}" if note else said,
+            now=now,
+        )
+        _record(by, "snooze_incident", incident, reason=note, snoozed_until=told_time(until))
+        announce([incident])
+        return incident
+
+
 def add_note(incident_id: int, *, by: Actor, text: str, now: datetime) -> IncidentEntry:
     with transaction.atomic():
         incident = locked(incident_id)
@@ -180,7 +214,7 @@ def _enter(
     return IncidentEntry.objects.create(incident=incident, at=now, kind=kind, by_name=by, text=text)
 
 
-def _record(by: Actor, action: str, incident: Incident, *, reason: str) -> None:
+def _record(by: Actor, action: str, incident: Incident, *, reason: str, **after: object) -> None:
     record(
         by,
         action,
@@ -189,5 +223,5 @@ def _record(by: Actor, action: str, incident: Incident, *, reason: str) -> None:
         subject=incident.summary,
         reason=reason,
         environment=incident.environment,
-        after={"status": incident.status.value},
+        after={"status": incident.status.value, **after},
     )

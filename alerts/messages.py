@@ -10,6 +10,8 @@ from django.conf import settings
 
 from alerts.models import Incident, MessageType
 
+POLICY = "policy-"
+
 
 class RuleRef(msgspec.Struct, frozen=True):
     id: str
@@ -49,6 +51,12 @@ def incident_url(incident_id: int) -> str:
     return f"{settings.PUBLIC_URL}/incidents/{incident_id}/"
 
 
+def rule_ref(incident: Incident) -> RuleRef:
+    """Whose it is. A policy's suggestion has no rule; its id says so, and is none of a rule."""
+    by = incident.rule_id if incident.policy_id is None else f"{POLICY}{incident.policy_id}"
+    return RuleRef(str(by), incident.rule_name)
+
+
 def message_about(
     incident: Incident, kind: MessageType, *, at: datetime, runbook_url: str | None
 ) -> Message:
@@ -58,7 +66,7 @@ def message_about(
         timestamp=at,
         incident=IncidentPart(
             id=str(incident.pk),
-            rule=RuleRef(str(incident.rule_id), incident.rule_name),
+            rule=rule_ref(incident),
             severity=incident.severity,
             status=incident.status.value,
             target=incident.target,

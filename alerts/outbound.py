@@ -26,6 +26,7 @@ import httpx2
 TOTAL_S = 15.0
 _RETRY_AFTER_MAX_S = 7 * 86_400
 _ADDRESSES_TRIED = 4
+_FORESEEN_WITHIN_S = 2.0
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -128,6 +129,23 @@ def resolve(host: str, port: int, *, within_s: float) -> list[Address]:
     return list(dict.fromkeys(found))
 
 
+_REFUSED = (
+    "Refused: the address is not public. "
+    "PANELBOARD_WEBHOOK_ALLOW can list hosts and networks that may be reached."
+)
+
+
+def refusal(url: str, *, allowed: Allowed) -> str | None:
+    """Why nothing would be sent there, as the name resolves now; None also where that is not known."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        addresses = resolve(host, 0, within_s=_FORESEEN_WITHIN_S)
+    except OutboundFailed:
+        return None
+    return None if any(allowed.permits(host, one) for one in addresses) else _REFUSED
+
+
 class _Deadline:
     def __init__(self, total_s: float) -> None:
         self._end = time.monotonic() + total_s
@@ -189,10 +207,7 @@ class _Backend(httpcore2.NetworkBackend):
         addresses = resolve(host, port, within_s=self._deadline.left_s)
         permitted = [one for one in addresses if self._allowed.permits(host, one)]
         if not permitted:
-            raise OutboundFailed(
-                "Refused: the address is not public. "
-                "PANELBOARD_WEBHOOK_ALLOW can list hosts and networks that may be reached."
-            )
+            raise OutboundFailed(_REFUSED)
         return _Stream(self._connect(permitted[:_ADDRESSES_TRIED], port), self._deadline)
 
     def _connect(self, addresses: Sequence[Address], port: int) -> httpcore2.NetworkStream:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Q, QuerySet, Value, When
 
 from alerts.access import channels_for
-from alerts.messages import RuleRef, incident_url
+from alerts.messages import POLICY, RuleRef, incident_url, rule_ref
 from alerts.models import (
     Delivery,
     Incident,
@@ -20,6 +20,7 @@ from alerts.models import (
 )
 from breakers.access import Actor, breakers_for, require, row_id
 from breakers.errors import Forbidden, NotFound
+from breakers.live.incidents import summary_within
 from breakers.models import Breaker, Scope
 
 
@@ -39,6 +40,11 @@ class IncidentOut(msgspec.Struct, frozen=True):
     acknowledged_by: str | None
     resolved_at: datetime | None
     url: str
+
+    @property
+    def is_suggestion(self) -> bool:
+        """Whether a policy raised it, and a word would have it done."""
+        return self.rule.id.startswith(POLICY)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -89,17 +95,20 @@ class DeliveryOut(msgspec.Struct, frozen=True):
 class IncidentDetail(msgspec.Struct, frozen=True):
     incident: IncidentOut
     environment: str
+    snoozed_until: datetime | None
+    """Null where nothing is told at once again, or it is resolved."""
     timeline: list[Entry]
     notes: list[Entry]
     deliveries: list[DeliveryOut]
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """An incident and whose it is: the service of each of its breakers."""
+    """An incident and whose it is: (service, breaker) of each of its breakers."""
 
     incident: IncidentOut
     environment: str
-    services: dict[str, str]
+    condition: str
+    breakers: dict[str, tuple[str, str]]
 
 
 def incidents_for(actor: Actor) -> QuerySet[Incident]:
@@ -146,29 +155,37 @@ def _row(actor: Actor, incident_id: str) -> Incident:
 
 
 def incidents_out(rows: Sequence[Incident], actor: Actor | None = None) -> list[IncidentOut]:
-    """In the order of `rows`; an actor sees only the breakers within its limits."""
+    """In the order of `rows`; an actor sees only the breakers within its limits, and a summary of those."""
     members = IncidentBreaker.objects.filter(incident__in=[row.pk for row in rows])
     if actor is not None and actor.limited:
         members = members.filter(breaker__in=breakers_for(actor))
-    breakers: dict[int, list[str]] = defaultdict(list)
-    for incident_id, breaker_id in members.order_by("joined_at", "id").values_list(
-        "incident_id", "breaker_id"
-    ):
-        if str(breaker_id) not in breakers[incident_id][-1:]:
-            breakers[incident_id].append(str(breaker_id))
-    return [_out(row, breakers[row.pk]) for row in rows]
+    named: dict[int, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for incident_id, breaker_id, service, breaker in members.order_by(
+        "joined_at", "id"
+    ).values_list("incident_id", "breaker_id", "breaker__service__name", "breaker__name"):
+        named[incident_id].setdefault(str(breaker_id), (service, breaker))
+    is_limited = actor is not None and actor.services is not None
+    return [_out(row, named[row.pk], is_limited=is_limited) for row in rows]
 
 
-def _out(row: Incident, breakers: Iterable[str]) -> IncidentOut:
+def _out(row: Incident, named: Mapping[str, tuple[str, str]], *, is_limited: bool) -> IncidentOut:
+    summary = row.summary
+    if is_limited and named and {service for service, _ in named.values()} < set(row.services):
+        summary = summary_within(
+            named.values(),
+            condition=row.condition,
+            environment=row.environment,
+            target=row.target,
+        )
     return IncidentOut(
         id=str(row.pk),
-        rule=RuleRef(str(row.rule_id), row.rule_name),
+        rule=rule_ref(row),
         severity=row.severity,
         status=row.status.value,
         target=row.target,
-        breakers=list(dict.fromkeys(breakers)),
+        breakers=list(named),
         muted=row.muted,
-        summary=row.summary,
+        summary=summary,
         started_at=row.started_at,
         acknowledged_at=row.acknowledged_at,
         acknowledged_by=row.acknowledged_by,
@@ -182,9 +199,17 @@ def incidents_as_seen(ids: Collection[int]) -> list[Seen]:
     rows = list(Incident.objects.filter(pk__in=ids).order_by("id"))
     seen = incidents_out(rows)
     members = Breaker.objects.filter(pk__in={int(id) for one in seen for id in one.breakers})
-    services = {str(id): name for id, name in members.values_list("pk", "service__name")}
+    names = {
+        str(id): (service, breaker)
+        for id, service, breaker in members.values_list("pk", "service__name", "name")
+    }
     return [
-        Seen(out, row.environment, {id: services[id] for id in out.breakers if id in services})
+        Seen(
+            out,
+            row.environment,
+            row.condition,
+            {id: names[id] for id in out.breakers if id in names},
+        )
         for row, out in zip(rows, seen, strict=True)
     ]
 
@@ -211,6 +236,28 @@ def newest_incidents(
     return incidents_out(list(rows[:limit]), actor)
 
 
+def incidents_to_list(
+    actor: Actor, *, statuses: Collection[str] = (), limit: int = 100
+) -> list[IncidentOut]:
+    """What fires, then what is acknowledged, the gravest and newest first; then the newest of what is over."""
+    require(actor, Scope.READ)
+    rows = with_status(incidents_for(actor), statuses)
+    severity = Case(*(When(severity=name, then=Value(n)) for name, n in _GRAVITY.items()))
+    now = rows.filter(resolved_at=None).annotate(
+        gravity=severity, is_taken=Case(When(acknowledged_at=None, then=0), default=1)
+    )
+    found = list(
+        now.order_by(
+            "is_taken",
+            "gravity",
+            "-started_at",
+            "-id",
+        )[:limit]
+    )
+    over = rows.filter(resolved_at__isnull=False).order_by("-started_at", "-id")
+    return incidents_out(found + list(over[: limit - len(found)]), actor)
+
+
 def incident_to_see(actor: Actor, incident_id: str) -> IncidentDetail:
     """One incident with its timeline, notes and deliveries; raises NotFound."""
     row = incident_row(actor, incident_id)
@@ -222,6 +269,7 @@ def incident_to_see(actor: Actor, incident_id: str) -> IncidentDetail:
     return IncidentDetail(
         incident=incidents_out([row], actor)[0],
         environment=row.environment,
+        snoozed_until=row.snoozed_until if row.resolved_at is None else None,
         timeline=entries,
         notes=[one for one in entries if one.kind == "note"],
         deliveries=deliveries_out(deliveries, actor),
@@ -240,6 +288,19 @@ def incident_of_breakers(actor: Actor, ids: Collection[str | int]) -> dict[str, 
     rows = list(Incident.objects.filter(pk__in=set(of.values())))
     out = {row.pk: seen for row, seen in zip(rows, incidents_out(rows, actor), strict=True)}
     return {str(breaker): out[incident] for breaker, incident in of.items()}
+
+
+def incidents_of_breaker(actor: Actor, breaker: Breaker) -> list[IncidentOut]:
+    """The unresolved incidents in which it is not well, the gravest and newest first."""
+    require(actor, Scope.READ)
+    members = IncidentBreaker.objects.filter(breaker=breaker, well_at=None)
+    rows = list(
+        incidents_for(actor)
+        .filter(resolved_at=None, pk__in=members.values("incident_id"))
+        .order_by("-started_at", "-id")
+    )
+    rows.sort(key=lambda row: _GRAVITY[row.severity])
+    return incidents_out(rows, actor)
 
 
 def deliveries_for(actor: Actor) -> QuerySet[Delivery]:

@@ -14,10 +14,12 @@ from alerts.evaluate import lock_rulebook
 from alerts.incidents import end_incident
 from alerts.matchers import MATCHERS_MAX, BadMatcher, Matcher, parse_matcher
 from alerts.models import Channel, Incident, Rule, Standing
-from alerts.rules import RuleKind, rule_kinds
+from alerts.rules import Need, RuleKind, rule_kinds
 from breakers.access import Actor
 from breakers.audit import record
 from breakers.errors import FieldError, Invalid
+from breakers.models import Service
+from breakers.outbox import judge_samples
 from breakers.wake import wake_evaluation
 
 
@@ -80,6 +82,7 @@ def create_rule(wish: RuleWish, *, by: Actor, now: datetime) -> Rule:
         rule.save()
         rule.channels.set(wish.channels)
         _record(by, "create_rule", rule, before=None)
+        _note_needs()
         if rule.enabled:
             _look_again(rule, now)
     return rule
@@ -97,6 +100,7 @@ def change_rule(rule_id: int, wish: RuleWish, *, by: Actor, now: datetime) -> Ru
         rule.save()
         rule.channels.set(wish.channels)
         _record(by, "change_rule", rule, before=before)
+        _note_needs()
         changed = _condition(rule) != condition
         if was_enabled and (changed or not rule.enabled):
             text = "The rule was changed." if rule.enabled else "The rule was switched off."
@@ -115,7 +119,24 @@ def delete_rule(rule_id: int, *, by: Actor, now: datetime) -> None:
         rule.enabled, rule.deleted_at, rule.updated_at = False, now, now
         rule.save(update_fields=["enabled", "deleted_at", "updated_at"])
         record(by, "delete_rule", kind="rule", id=rule.pk, subject=rule.name, before=before)
+        _note_needs()
         _end_all(rule, "The rule was deleted.", by=by, now=now)
+
+
+_FOLLOW = """
+UPDATE {table} SET services = array_append(services, %(new)s){more}
+WHERE %(old)s = ANY(services) AND NOT %(new)s = ANY(services)
+  AND (environments IS NULL OR %(environment)s = ANY(environments))
+"""
+
+
+def follow_service(service: Service, old: str, new: str) -> None:
+    """Rules, channels and policies within the limits of the old name are within those of the new one too."""
+    more = {"old": old, "new": new, "environment": service.environment.name}
+    with connection.cursor() as cursor:
+        cursor.execute(_FOLLOW.format(table="rule", more=", version = version + 1"), more)
+        cursor.execute(_FOLLOW.format(table="channel", more=""), more)
+        cursor.execute(_FOLLOW.format(table="policy", more=""), more)
 
 
 def told(rule: Rule) -> dict[str, Any]:
@@ -184,13 +205,21 @@ def _end_all(rule: Rule, text: str, *, by: Actor, now: datetime) -> None:
     Standing.objects.filter(rule=rule).delete()
 
 
+def _note_needs() -> None:
+    """Snapshots are told to the evaluator where an enabled rule looks at them."""
+    looking = [name for name in rule_kinds.names() if Need.SAMPLES in rule_kinds.get(name).needs]
+    judge_samples(Rule.objects.filter(enabled=True, kind__in=looking).exists())
+
+
 _ASK_AGAIN = """
 INSERT INTO standing (rule_id, breaker_id, instance_id, firing, check_at)
 SELECT %(rule)s, b.id, 0, false, %(now)s
 FROM breaker b JOIN service s ON s.id = b.service_id JOIN environment e ON e.id = s.environment_id
-WHERE EXISTS (
+WHERE (%(all)s
+    OR EXISTS (
         SELECT FROM breaker_instance bi
         WHERE bi.breaker_id = b.id AND (bi.state <> 'closed' OR bi.natural_state <> 'closed'))
+    OR EXISTS (SELECT FROM override o WHERE o.breaker_id = b.id AND o.ended_at IS NULL))
   AND (%(environments)s::text[] IS NULL OR e.name = ANY(%(environments)s))
   AND (%(services)s::text[] IS NULL OR s.name = ANY(%(services)s))
 ORDER BY b.id
@@ -199,12 +228,14 @@ ON CONFLICT (breaker_id, rule_id, instance_id) DO UPDATE SET check_at = EXCLUDED
 
 
 def _look_again(rule: Rule, now: datetime) -> None:
-    """Has every breaker that is not plainly closed judged soon, though nothing new happened to it."""
+    """Has every breaker of which the rule could say something judged soon, though nothing new happened to it: a
+    kind that looks into history may say it of one that is closed."""
     with connection.cursor() as cursor:
         cursor.execute(
             _ASK_AGAIN,
             {
                 "rule": rule.pk,
+                "all": bool(rule_kinds.get(rule.kind).needs),
                 "now": now,
                 "environments": rule.environments,
                 "services": rule.services,

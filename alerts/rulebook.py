@@ -44,11 +44,27 @@ class LoadedRule:
 
     def instances_of(self, seen: BreakerView) -> list[InstanceView]:
         """Those that it is about: within its limits, and matching."""
-        if self.environments is not None and seen.environment not in self.environments:
-            return []
-        if self.services is not None and seen.service not in self.services:
+        if not self._reaches(seen):
             return []
         return [one for one in seen.instances if all_hold(self.condition.matchers, one.labels)]
+
+    def is_about_alone(self, seen: BreakerView) -> bool:
+        """Whether it is about a breaker that has no instance, by its own labels."""
+        labels = {
+            "environment": seen.environment,
+            "service": seen.service,
+            "breaker": seen.breaker,
+            "target": seen.target or "",
+        }
+        return (
+            not seen.instances and self._reaches(seen) and all_hold(self.condition.matchers, labels)
+        )
+
+    def _reaches(self, seen: BreakerView) -> bool:
+        """Whether the breaker lies within its limits."""
+        return (self.environments is None or seen.environment in self.environments) and (
+            self.services is None or seen.service in self.services
+        )
 
 
 def enabled_rules() -> list[LoadedRule]:

@@ -18,14 +18,16 @@ from alerts.channel_changes import (
     try_channel,
 )
 from alerts.models import Channel
-from breakers.access import Actor, require
+from breakers.access import Actor
+from breakers.api.auth import ADMIN, READ
+from breakers.api.body import Body
 from breakers.cursor import LIMIT_DEFAULT, page
 from breakers.models import Scope
 
 router = Router()
 
 
-class ChannelIn(Schema):
+class ChannelIn(Body):
     """Where messages go. Secrets in `config` read back as `***`, which a PUT keeps; of a webhook's `url`, whose
     path may hold one, only scheme and host are shown without the scope `admin`."""
 
@@ -46,6 +48,8 @@ class ChannelOut(Schema):
     failing_since: datetime | None
     last_failure: str | None
     """Why the last attempt failed, a delivery's or a test's, until one succeeds."""
+    foreseen: str | None
+    """Why its messages would be refused, as judged when it was made or changed; null after an attempt."""
     environments: list[str] | None
     services: list[str] | None
     created_at: datetime
@@ -57,6 +61,7 @@ class ChannelOut(Schema):
             "id": str(channel.pk),
             "failing_since": channel.failing_since,
             "last_failure": channel.last_failure,
+            "foreseen": channel.foreseen,
             "environments": channel.environments,
             "services": channel.services,
             "created_at": channel.created_at,
@@ -87,10 +92,9 @@ class TestedOut(Schema):
     took_ms: int
 
 
-@router.get("", response=ChannelPage)
+@router.get("", auth=READ, response=ChannelPage)
 def get_channels(request: Authed, limit: Limit = LIMIT_DEFAULT, cursor: str = "") -> ChannelPage:
     """Channels, newest first."""
-    require(request.auth, Scope.READ)
     found, next_ = page(
         channels_for(request.auth),
         order=[("created_at", datetime), ("id", int)],
@@ -104,10 +108,9 @@ def get_channels(request: Authed, limit: Limit = LIMIT_DEFAULT, cursor: str = ""
     )
 
 
-@router.post("", response={201: ChannelWithSecret}, exclude_unset=True)
+@router.post("", auth=ADMIN, response={201: ChannelWithSecret}, exclude_unset=True)
 def post_channel(request: Authed, body: ChannelIn) -> Status[ChannelWithSecret]:
     """Makes a channel. The answer holds a webhook's secret, this once."""
-    require(request.auth, Scope.ADMIN)
     channel, secret = create_channel(
         name=body.name,
         kind=body.kind,
@@ -120,13 +123,13 @@ def post_channel(request: Authed, body: ChannelIn) -> Status[ChannelWithSecret]:
     )
 
 
-@router.get("/{channel_id}", response=ChannelOut)
+@router.get("/{channel_id}", auth=READ, response=ChannelOut)
 def get_channel(request: Authed, channel_id: str) -> ChannelOut:
     """One channel, without its secrets."""
     return ChannelOut.of(channel_of(request.auth, Scope.READ, channel_id), request.auth)
 
 
-@router.put("/{channel_id}", response=ChannelOut)
+@router.put("/{channel_id}", auth=ADMIN, response=ChannelOut)
 def put_channel(request: Authed, channel_id: str, body: ChannelIn) -> ChannelOut:
     """Replaces a channel's name and config; its kind and its signing secret stay."""
     channel = channel_of(request.auth, Scope.ADMIN, channel_id)
@@ -144,7 +147,7 @@ def put_channel(request: Authed, channel_id: str, body: ChannelIn) -> ChannelOut
     )
 
 
-@router.delete("/{channel_id}", response={204: None})
+@router.delete("/{channel_id}", auth=ADMIN, response={204: None})
 def remove_channel(request: Authed, channel_id: str) -> Status[None]:
     """Deletes a channel; rules forget it, and what waits for it is dead."""
     channel = channel_of(request.auth, Scope.ADMIN, channel_id)
@@ -152,14 +155,14 @@ def remove_channel(request: Authed, channel_id: str) -> Status[None]:
     return Status(204, None)
 
 
-@router.post("/{channel_id}/test", response=TestedOut)
+@router.post("/{channel_id}/test", auth=ADMIN, response=TestedOut)
 def test_channel(request: Authed, channel_id: str) -> TestedOut:
     """Sends a test message now and tells how it went; it may take 15 seconds."""
     channel = channel_of(request.auth, Scope.ADMIN, channel_id)
     return TestedOut(**plain(try_channel(channel, by=request.auth, now=timezone.now())))
 
 
-@router.post("/{channel_id}/rotate_secret", response=ChannelWithSecret)
+@router.post("/{channel_id}/rotate_secret", auth=ADMIN, response=ChannelWithSecret)
 def post_rotate_secret(request: Authed, channel_id: str) -> ChannelWithSecret:
     """A new signing secret, shown this once; for 24 hours messages carry both signatures."""
     channel = channel_of(request.auth, Scope.ADMIN, channel_id)

@@ -10,10 +10,10 @@ from alerts.api.forms import Authed, Limit, plain, statuses_of
 from alerts.deliver import retry_delivery
 from alerts.models import Delivery, DeliveryStatus
 from alerts.read import deliveries_for, deliveries_out, incident_to_operate
-from breakers.access import Actor, require, row_id
+from breakers.access import Actor, row_id
+from breakers.api.auth import OPERATE, READ
 from breakers.cursor import LIMIT_DEFAULT, page
 from breakers.errors import NotFound
-from breakers.models import Scope
 
 router = Router()
 
@@ -58,12 +58,11 @@ class DeliveryPage(Schema):
     next: str | None
 
 
-@router.get("", response=DeliveryPage)
+@router.get("", auth=READ, response=DeliveryPage)
 def get_deliveries(
     request: Authed, status: str = "", limit: Limit = LIMIT_DEFAULT, cursor: str = ""
 ) -> DeliveryPage:
     """Deliveries, newest first; `status` is a comma list."""
-    require(request.auth, Scope.READ)
     asked = statuses_of(status, DeliveryStatus.values)
     rows = deliveries_for(request.auth).select_related("channel").prefetch_related("log")
     found, next_ = page(
@@ -77,18 +76,16 @@ def get_deliveries(
     return DeliveryPage(items=[_out(row, request.auth) for row in found], next=next_)
 
 
-@router.get("/{delivery_id}", response=DeliveryOut)
+@router.get("/{delivery_id}", auth=READ, response=DeliveryOut)
 def get_delivery(request: Authed, delivery_id: str) -> DeliveryOut:
     """One delivery with its attempts."""
-    require(request.auth, Scope.READ)
     return _out(_row(request.auth, delivery_id), request.auth)
 
 
-@router.post("/{delivery_id}/retry", response=DeliveryOut)
+@router.post("/{delivery_id}/retry", auth=OPERATE, response=DeliveryOut)
 def post_retry(request: Authed, delivery_id: str) -> DeliveryOut:
     """Tries a dead delivery again for another 72 hours, or one that waits at once; 409 if it was sent,
     or replaced by a newer message."""
-    require(request.auth, Scope.OPERATE)
     row = _row(request.auth, delivery_id)
     if row.incident_id is not None:
         incident_to_operate(request.auth, str(row.incident_id))

@@ -58,6 +58,11 @@ Text = Annotated[
 Note = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_storable)
 ]
+Reason = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=2000),
+    AfterValidator(_storable),
+]
 Id = Annotated[str, BeforeValidator(_id), Field(max_length=40)]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
 
+from django.http import HttpResponse
 from django.utils import timezone
 from ninja import Router, Schema, Status
+from pydantic import Field
 
 from alerts.api.deliveries import DeliveryOut
-from alerts.api.forms import Authed, Limit, Note, Text, plain, statuses_of
-from alerts.incidents import acknowledge_incident, add_note, resolve_incident
+from alerts.api.forms import Authed, Limit, Note, Reason, Text, plain, statuses_of
+from alerts.export import as_markdown, incident_to_export
+from alerts.incidents import acknowledge_incident, add_note, resolve_incident, snooze_incident
 from alerts.models import Incident, IncidentEntry, Severity
 from alerts.models import Status as IncidentStatus
+from alerts.policy_changes import hold_as_suggested
 from alerts.read import (
     incident_to_operate,
     incident_to_see,
@@ -17,9 +22,10 @@ from alerts.read import (
     incidents_out,
     with_status,
 )
-from breakers.access import Actor, require
+from breakers.access import Actor
+from breakers.api.auth import OPERATE, READ
+from breakers.api.body import Body
 from breakers.cursor import LIMIT_DEFAULT, page
-from breakers.models import Scope
 
 router = Router()
 
@@ -59,9 +65,27 @@ class EntryOut(Schema):
 
 class IncidentDetailOut(IncidentOut):
     environment: str
+    snoozed_until: datetime | None
     timeline: list[EntryOut]
     notes: list[EntryOut]
     deliveries: list[DeliveryOut]
+
+
+class MemberOut(Schema):
+    """A breaker of an incident; `well_at` is null while it makes it fire."""
+
+    id: str
+    environment: str
+    service: str
+    breaker: str
+    target: str | None
+    joined_at: datetime
+    well_at: datetime | None
+
+
+class IncidentExportOut(IncidentDetailOut):
+    exported_at: datetime
+    members: list[MemberOut]
 
 
 class IncidentPage(Schema):
@@ -69,7 +93,7 @@ class IncidentPage(Schema):
     next: str | None
 
 
-class ActIn(Schema):
+class ActIn(Body):
     """Why, for the timeline and the audit log; `reason` and `note` mean the same."""
 
     reason: Note = ""
@@ -80,16 +104,30 @@ class ActIn(Schema):
         return self.reason or self.note
 
 
-class NoteIn(Schema):
+class NoteIn(Body):
     text: Text
 
 
-@router.get("", response=IncidentPage)
+class SnoozeIn(Body):
+    """`for` in seconds, at most 30 days; 0 ends the snooze."""
+
+    lasting: Annotated[int, Field(strict=True, ge=0, le=30 * 86_400, alias="for")]
+    reason: Note = ""
+
+
+class SnoozedOut(IncidentOut):
+    snoozed_until: datetime | None
+
+
+class HoldIn(Body):
+    reason: Reason
+
+
+@router.get("", auth=READ, response=IncidentPage)
 def get_incidents(
     request: Authed, status: str = "", limit: Limit = LIMIT_DEFAULT, cursor: str = ""
 ) -> IncidentPage:
     """Incidents, newest first; `status` is a comma list of firing, acknowledged, resolved."""
-    require(request.auth, Scope.READ)
     asked = statuses_of(status, IncidentStatus.values)
     found, next_ = page(
         with_status(incidents_for(request.auth), asked),
@@ -103,14 +141,14 @@ def get_incidents(
     return IncidentPage(items=items, next=next_)
 
 
-@router.get("/{incident_id}", response=IncidentDetailOut)
+@router.get("/{incident_id}", auth=READ, response=IncidentDetailOut)
 def get_incident(request: Authed, incident_id: str) -> IncidentDetailOut:
     """One incident with its timeline, notes and deliveries."""
     seen = plain(incident_to_see(request.auth, incident_id))
     return IncidentDetailOut(**seen.pop("incident"), **seen)
 
 
-@router.post("/{incident_id}/acknowledge", response=IncidentOut)
+@router.post("/{incident_id}/acknowledge", auth=OPERATE, response=IncidentOut)
 def post_acknowledge(request: Authed, incident_id: str, body: ActIn | None = None) -> IncidentOut:
     """Says that somebody is at it; 409 if it is resolved."""
     incident = incident_to_operate(request.auth, incident_id)
@@ -121,7 +159,7 @@ def post_acknowledge(request: Authed, incident_id: str, body: ActIn | None = Non
     )
 
 
-@router.post("/{incident_id}/resolve", response=IncidentOut)
+@router.post("/{incident_id}/resolve", auth=OPERATE, response=IncidentOut)
 def post_resolve(request: Authed, incident_id: str, body: ActIn | None = None) -> IncidentOut:
     """Ends it by hand, whatever its breakers say."""
     incident = incident_to_operate(request.auth, incident_id)
@@ -132,7 +170,53 @@ def post_resolve(request: Authed, incident_id: str, body: ActIn | None = None) -
     )
 
 
-@router.post("/{incident_id}/notes", response={201: EntryOut})
+@router.post("/{incident_id}/snooze", auth=OPERATE, response=SnoozedOut)
+def post_snooze(request: Authed, incident_id: str, body: SnoozeIn) -> SnoozedOut:
+    """Tells nobody of it for a while, but that it is resolved; then, if it still is not, says so. 409 if it is."""
+    incident = incident_to_operate(request.auth, incident_id)
+    snoozed = snooze_incident(
+        incident.pk,
+        lasting=timedelta(seconds=body.lasting),
+        by=request.auth,
+        note=body.reason,
+        now=timezone.now(),
+    )
+    (out,) = incidents_out([snoozed], request.auth)
+    return SnoozedOut(**plain(out), snoozed_until=snoozed.snoozed_until)
+
+
+@router.get("/{incident_id}/export", auth=READ, response=IncidentExportOut)
+def get_export(
+    request: Authed, incident_id: str, format: Literal["md", "json"] = "json"
+) -> IncidentExportOut | HttpResponse:
+    """All of an incident as a file: JSON, or Markdown for a review of it."""
+    seen = incident_to_export(request.auth, incident_id, now=timezone.now())
+    if format == "md":
+        answer = HttpResponse(as_markdown(seen), content_type="text/markdown; charset=utf-8")
+    else:
+        told = plain(seen)
+        detail = told.pop("detail")
+        whole = IncidentExportOut(**detail.pop("incident"), **detail, **told)
+        answer = HttpResponse(
+            whole.model_dump_json(indent=2), content_type="application/json; charset=utf-8"
+        )
+    name = f"incident-{seen.detail.incident.id}.{format}"
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+@router.post("/{incident_id}/hold", auth=OPERATE, response=IncidentOut)
+def post_hold(request: Authed, incident_id: str, body: HoldIn) -> IncidentOut:
+    """Does what a policy suggests by this incident: forces the breaker open on all instances, then probes. 409
+    if it suggests nothing, or something forbids it by now."""
+    incident = incident_to_operate(request.auth, incident_id)
+    return _out(
+        hold_as_suggested(incident.pk, reason=body.reason, by=request.auth, now=timezone.now()),
+        request.auth,
+    )
+
+
+@router.post("/{incident_id}/notes", auth=OPERATE, response={201: EntryOut})
 def post_note(request: Authed, incident_id: str, body: NoteIn) -> Status[EntryOut]:
     """Adds a note to the timeline."""
     incident = incident_to_operate(request.auth, incident_id)

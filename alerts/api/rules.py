@@ -6,11 +6,13 @@ from urllib.parse import urlsplit
 
 from django.utils import timezone
 from ninja import Router, Schema, Status
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from alerts.access import rule_of, rules_for
 from alerts.api.forms import Authed, Id, Limit, Name
+from alerts.matchable import check_labels, matching
 from alerts.models import GroupLabel, Rule, Severity
+from alerts.preview import PreviewSpan, preview_rule
 from alerts.rule_changes import (
     RuleWish,
     change_rule,
@@ -21,7 +23,10 @@ from alerts.rule_changes import (
     read_matchers,
     told,
 )
-from breakers.access import Actor, require
+from alerts.rulebook import Condition
+from breakers.access import Actor
+from breakers.api.auth import ADMIN, READ
+from breakers.api.body import Body
 from breakers.cursor import LIMIT_DEFAULT, page
 from breakers.errors import FieldError, Invalid
 from breakers.models import Scope
@@ -37,7 +42,7 @@ def _link(text: str) -> str:
     return text
 
 
-class RuleIn(Schema):
+class RuleIn(Body):
     """A rule as the caller wants it. Not available yet, and refused unless left out, null or empty:
     `remind_every`, `escalation`, `template`."""
 
@@ -56,16 +61,19 @@ class RuleIn(Schema):
     escalation: Any = None
     template: Any = None
 
-    def wish(self, actor: Actor) -> RuleWish:
-        """Raises Invalid."""
+    def wish(self, actor: Actor, *, before: Rule | None = None) -> RuleWish:
+        """Raises Invalid; a label that the rule matched by `before` may be gone meanwhile."""
         for field in ("remind_every", "escalation", "template"):
             if getattr(self, field):
                 raise Invalid([FieldError((field,), "is not available yet")])
+        kind, matchers = read_kind(self.kind, self.params), read_matchers(self.matchers)
+        known = read_matchers(before.matchers) if before else ()
+        check_labels(actor, matchers, known=[one.label for one in known])
         return RuleWish(
             name=self.name,
             enabled=self.enabled,
-            kind=read_kind(self.kind, self.params),
-            matchers=read_matchers(self.matchers),
+            kind=kind,
+            matchers=matchers,
             severity=self.severity.value,
             channels=read_channels(actor, self.channels),
             group_by=tuple(dict.fromkeys(label.value for label in self.group_by)),
@@ -114,10 +122,9 @@ class RulePage(Schema):
     next: str | None
 
 
-@router.get("", response=RulePage)
+@router.get("", auth=READ, response=RulePage)
 def get_rules(request: Authed, limit: Limit = LIMIT_DEFAULT, cursor: str = "") -> RulePage:
     """Rules, newest first."""
-    require(request.auth, Scope.READ)
     found, next_ = page(
         rules_for(request.auth),
         order=[("created_at", datetime), ("id", int)],
@@ -129,30 +136,116 @@ def get_rules(request: Authed, limit: Limit = LIMIT_DEFAULT, cursor: str = "") -
     return RulePage(items=[RuleOut.of(rule) for rule in found], next=next_)
 
 
-@router.post("", response={201: RuleOut})
+@router.post("", auth=ADMIN, response={201: RuleOut})
 def post_rule(request: Authed, body: RuleIn) -> Status[RuleOut]:
     """Makes a rule; where enabled, it also judges at once what is open already."""
-    require(request.auth, Scope.ADMIN)
     rule = create_rule(body.wish(request.auth), by=request.auth, now=timezone.now())
     return Status(201, RuleOut.of(rule))
 
 
-@router.get("/{rule_id}", response=RuleOut)
+class PreviewIn(RuleIn):
+    """A rule, and the span to try it on: by default the last 24 hours, at most 31 days."""
+
+    name: Annotated[str, Field(max_length=200)] = ""
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+
+class WouldBeOut(Schema):
+    """`from_before`: it was firing when the span began. `resolved_at` is null where it still was at its end."""
+
+    summary: str
+    environment: str
+    target: str | None
+    breakers: list[str]
+    started_at: datetime
+    resolved_at: datetime | None
+    from_before: bool
+
+
+class PreviewOut(Schema):
+    """The newest 200 of `total` incidents; `events` state changes of `breakers` breakers were judged."""
+
+    since: datetime
+    until: datetime
+    breakers: int
+    events: int
+    total: int
+    incidents: list[WouldBeOut]
+
+
+@router.post("/preview", auth=ADMIN, response=PreviewOut)
+def post_preview(request: Authed, body: PreviewIn) -> PreviewOut:
+    """What the rule would have fired on over a past span, by history in the order of its receipt, as it would have
+    been evaluated then; changes nothing. 422 where more happened than can be replayed."""
+    wish = body.wish(request.auth)
+    span = PreviewSpan.of(body.since, body.until, now=timezone.now())
+    seen = preview_rule(
+        Condition(wish.kind, wish.matchers),
+        group_by=wish.group_by,
+        clear_for=wish.clear_for,
+        actor=request.auth,
+        span=span,
+    )
+    return PreviewOut(
+        since=span.since,
+        until=span.until,
+        breakers=seen.breakers,
+        events=seen.events,
+        total=seen.total,
+        incidents=[
+            WouldBeOut(
+                summary=one.summary,
+                environment=one.environment,
+                target=one.target,
+                breakers=[str(id) for id in one.breakers],
+                started_at=one.started_at,
+                resolved_at=one.resolved_at,
+                from_before=one.from_before,
+            )
+            for one in seen.incidents
+        ],
+    )
+
+
+class MatchersIn(Body):
+    matchers: list[str] = []
+
+
+class MatchingOut(Schema):
+    """Breakers that the matchers choose now, of all within the caller's limits."""
+
+    breakers: int
+    of: int
+
+
+@router.post("/matching", auth=READ, response=MatchingOut)
+def post_matching(request: Authed, body: MatchersIn) -> MatchingOut:
+    """How many breakers a rule with these matchers would be about; changes nothing."""
+    matchers = read_matchers(body.matchers)
+    check_labels(request.auth, matchers)
+    found = matching(request.auth, matchers)
+    return MatchingOut(breakers=found.breakers, of=found.of)
+
+
+@router.get("/{rule_id}", auth=READ, response=RuleOut)
 def get_rule(request: Authed, rule_id: str) -> RuleOut:
     """One rule."""
     return RuleOut.of(rule_of(request.auth, Scope.READ, rule_id))
 
 
-@router.put("/{rule_id}", response=RuleOut)
+@router.put("/{rule_id}", auth=ADMIN, response=RuleOut)
 def put_rule(request: Authed, rule_id: str, body: RuleIn) -> RuleOut:
     """Replaces a rule. Incidents of a condition that was changed or switched off are resolved."""
     rule = rule_of(request.auth, Scope.ADMIN, rule_id)
     return RuleOut.of(
-        change_rule(rule.pk, body.wish(request.auth), by=request.auth, now=timezone.now())
+        change_rule(
+            rule.pk, body.wish(request.auth, before=rule), by=request.auth, now=timezone.now()
+        )
     )
 
 
-@router.delete("/{rule_id}", response={204: None})
+@router.delete("/{rule_id}", auth=ADMIN, response={204: None})
 def remove_rule(request: Authed, rule_id: str) -> Status[None]:
     """Deletes a rule and resolves its incidents."""
     rule = rule_of(request.auth, Scope.ADMIN, rule_id)

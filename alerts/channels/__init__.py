@@ -66,6 +66,10 @@ class ChannelKind(Kind, frozen=True):
         """What is wrong with the config beyond its types: field and words."""
         return []
 
+    def foresee(self) -> str | None:
+        """Why Panelboard itself would refuse to send, as things are; nothing is sent to find out."""
+        return None
+
     def may_keep_secrets_of(self, before: Mapping[str, Any]) -> bool:
         """Whether secrets entered for the config `before` may be sent to where this one leads."""
         return True

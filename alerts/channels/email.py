@@ -70,11 +70,21 @@ class Email(ChannelKind, frozen=True):
             return _refused(min(codes), final=True)
         except (smtplib.SMTPException, OSError) as problem:
             return Failed(None, f"The mail server did not take it ({type(problem).__name__}).")
-        return Sent(None, "Handed to the mail server.")
+        return Sent(None, _where())
 
 
 _RETRIED = (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError)
 """What somebody mends in the settings: refusals of us, not of the mail."""
+
+
+_TO_FILES = "django.core.mail.backends.filebased.EmailBackend"
+
+
+def _where() -> str:
+    """What became of it: without a mail server nobody has got it yet."""
+    if settings.EMAIL_BACKEND == _TO_FILES:
+        return "Written to a file on the server, sent to nobody: EMAIL_URL names no mail server."
+    return "Handed to the mail server."
 
 
 def _refused(code: int, *, final: bool) -> Failed:
@@ -113,14 +123,28 @@ def _mail(message: Message, breakers: Sequence[Summary]) -> _Mail:
         lines.append(("Resolved", f"{incident.resolved_at:%Y-%m-%d %H:%M:%S} UTC"))
     if message.runbook_url:
         lines.append(("Runbook", message.runbook_url))
-    rows = [
-        f"{one.service}/{one.breaker} in {one.environment}: {one.state.replace('_', ' ')}"
-        for one in breakers
-    ]
+    rows = [_row(one) for one in breakers]
     if message.breakers_total > len(rows):
         rows.append(f"and {message.breakers_total - len(rows)} more")
     subject = f"[{incident.severity}] {word}: {incident.summary}"
     return _letter(subject, lines, rows, incident.url)
+
+
+def _row(one: Summary) -> str:
+    """How a breaker stands; where an override holds it, by whom and over what."""
+    said = f"{one.service}/{one.breaker} in {one.environment}: {one.state.replace('_', ' ')}"
+    if one.override is not None:
+        until = one.override.expires_at
+        said += (
+            ""
+            if one.state == one.override.mode
+            else ", to be " + one.override.mode.replace("_", " ")
+        )
+        said += f" by {one.override.by} (“{one.override.reason}”)"
+        said += f" until {until:%Y-%m-%d %H:%M} UTC" if until else ", without an end"
+    if one.naturally_open:
+        said += f"; would be open in {one.naturally_open} of {one.instances} instances"
+    return said
 
 
 def _letter(subject: str, lines: Sequence[tuple[str, str]], rows: Sequence[str], url: str) -> _Mail:

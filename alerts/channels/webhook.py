@@ -71,6 +71,11 @@ class Webhook(ChannelKind, frozen=True):
             found.append(("authorization", "must be printable ASCII"))
         return found
 
+    def foresee(self) -> str | None:
+        return outbound.refusal(
+            self.url, allowed=outbound.Allowed.of(settings.PANELBOARD_WEBHOOK_ALLOW)
+        )
+
     def may_keep_secrets_of(self, before: Mapping[str, Any]) -> bool:
         was, now = urlsplit(before["url"]), urlsplit(self.url)
         return (was.scheme, was.netloc) == (now.scheme, now.netloc)

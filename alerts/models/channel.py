@@ -25,6 +25,8 @@ class Channel(models.Model):
     """The first failed delivery with no success after it."""
     last_failure = models.CharField(max_length=500, null=True)
     """Why the last attempt failed, be it a delivery's or a test's; null: it did not, or there was none."""
+    foreseen = models.CharField(max_length=500, null=True)
+    """Why its messages would be refused here, as it was judged when it was made or changed; an attempt knows better."""
     environments = ArrayField(models.CharField(max_length=NAME_MAX), null=True)
     """The limits of whoever made it; null: none."""
     services = ArrayField(models.CharField(max_length=NAME_MAX), null=True)

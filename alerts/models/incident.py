@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from alerts.models.policy import Policy
 from alerts.models.rule import Rule, Severity
 from breakers.models.registry import NAME_MAX, Breaker
 
@@ -16,14 +17,18 @@ class Status(models.TextChoices):
 
 
 class Incident(models.Model):
-    """A rule firing for one group of breakers. At most one per rule and group is unresolved.
+    """A rule firing for one group of breakers, or a policy that suggests something for one breaker. At most
+    one per rule (or policy) and group is unresolved.
 
     Whoever changes an incident or posts a message about it holds its row lock, so that deliveries'
     ids grow in the order of their messages.
     """
 
-    rule = models.ForeignKey(Rule, models.PROTECT, related_name="incidents")
+    rule = models.ForeignKey(Rule, models.PROTECT, null=True, related_name="incidents")
+    policy = models.ForeignKey(Policy, models.PROTECT, null=True, related_name="incidents")
+    """Set where there is no rule."""
     rule_name = models.CharField(max_length=NAME_MAX)
+    """The rule's, or the policy's."""
     severity = models.CharField(max_length=8, choices=Severity)
     muted = models.BooleanField(db_default=False)
     """Nothing is sent: the rule is a dry run."""
@@ -45,6 +50,8 @@ class Incident(models.Model):
     """An `incident.updated` is owed from this time on."""
     updated_at = models.DateTimeField(null=True)
     """When the last `incident.updated` was posted."""
+    snoozed_until = models.DateTimeField(null=True)
+    """Until then no `incident.updated` is sent, and at that time one is."""
 
     class Meta:
         db_table = "incident"
@@ -53,6 +60,16 @@ class Incident(models.Model):
                 fields=["rule", "group_key"],
                 condition=models.Q(resolved_at__isnull=True),
                 name="incident_unresolved",
+            ),
+            models.UniqueConstraint(
+                fields=["policy", "group_key"],
+                condition=models.Q(resolved_at__isnull=True),
+                name="incident_suggested",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(rule__isnull=False, policy__isnull=True)
+                | models.Q(rule__isnull=True, policy__isnull=False),
+                name="incident_of_rule_or_policy",
             ),
             models.CheckConstraint(
                 condition=models.Q(severity__in=Severity.values), name="incident_severity"
@@ -125,6 +142,7 @@ class EntryKind(models.TextChoices):
     RECOVERED = "recovered"
     ACKNOWLEDGED = "acknowledged"
     NOTE = "note"
+    SNOOZED = "snoozed"
     RESOLVED = "resolved"
 
 

@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
 
-from alerts.verdicts import BreakerView, InstanceView, Verdict, of_instances
+from alerts.verdicts import BreakerView, InstanceView, Sample, Verdict, of_instances
 from breakers.kinds import Kind, Kinds
 
 
+class Need(StrEnum):
+    """What is read from history for those kinds alone that ask for it."""
+
+    TRIPS = "trips"
+    SAMPLES = "samples"
+
+
 class RuleKind(Kind, frozen=True):
-    """A condition on a breaker; the fields of a kind are its params."""
+    """A condition on a breaker; the fields of a kind are its params, with `title` and `description` for people."""
+
+    whole = False
+    """Judges the breaker as one, though a rule be grouped by instance, and also where no instance is there."""
+    previews: ClassVar[bool] = True
+    """Whether history keeps all that it looks at, so that it can be tried on a past span."""
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """What it wants to see of each instance beside its state."""
+
+    @property
+    def reaches_back_s(self) -> int:
+        """How far back, in seconds, it looks at what it needs."""
+        return 0
+
+    def is_moved_by(self, sample: Sample) -> bool:
+        """Whether it could say anything but that all is well, this being the newest sample."""
+        return False
 
     def judge(self, seen: BreakerView, now: datetime) -> Verdict:
         """What this rule says of the breaker, from what is seen alone: replay and preview use it too."""
