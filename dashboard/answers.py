@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from dashboard.problems import DATABASE_AWAY, problem
+from dashboard.problems import DATABASE_AWAY, is_away, problem
 
 Respond = Callable[[HttpRequest], HttpResponse]
 _API = "/api/"
@@ -37,7 +36,7 @@ class AnswersMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """A page without a database: what is so, and that it tries again by itself."""
-        if not isinstance(error, OperationalError | InterfaceError):
+        if not is_away(error):
             return None
         response = render(request, "away.html", status=503)
         response["Retry-After"] = str(DATABASE_AWAY.retry_after)

@@ -21,6 +21,7 @@ from dashboard.health import healthz, readyz
 from dashboard.live.app import watch
 from dashboard.metrics import metrics
 from dashboard.pages.files import PREFIX, static_files
+from dashboard.sockets import ENDING
 
 _log = structlog.get_logger(__name__)
 _django = bounded(django)  # type: ignore[arg-type]  # Django's send is narrower
@@ -42,7 +43,7 @@ class Entrance:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._live(scope, receive, send)
         elif scope["type"] == "websocket":
             if path == "/agent/v1":
                 await self.runtime.agent_app(scope, receive, send)
@@ -57,6 +58,10 @@ class Entrance:
             await _BARE[path](scope, receive, send)
         elif path == "/api/v1/events":
             await self.runtime.ingest_app(scope, receive, send)
+        elif path == "/api/v1/agent/desired":
+            await self.runtime.desired_app(scope, receive, send)
+        elif path == "/api/v1/agent/applied":
+            await self.runtime.applied_app(scope, receive, send)
         elif path == "/v1/logs":
             await self.runtime.otlp_logs_app(scope, receive, send)
         elif path == "/v1/metrics":
@@ -64,12 +69,13 @@ class Entrance:
         else:
             await _django(dict(scope), receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self._runtime = Runtime()
                 await self._runtime.start()
+                scope.get("state", {})[ENDING] = self._runtime.waiting.end_all
                 _collect_rarely()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":

@@ -49,6 +49,13 @@ class Config(BaseSettings):
     """Set by `up --demo` alone: the key that the demo's processes use."""
     webhook_allow: str = Field(default="", validation_alias="PANELBOARD_WEBHOOK_ALLOW")
     """Hosts and networks that webhooks may reach although they are not public; commas between."""
+    retention_days: int = Field(
+        default=90, ge=8, le=36_500, validation_alias="PANELBOARD_RETENTION_DAYS"
+    )
+    """Of events, which may come up to 7 days late; what is dropped leaves a checkpoint behind."""
+    snapshot_retention_days: int = Field(
+        default=14, ge=1, le=36_500, validation_alias="PANELBOARD_SNAPSHOT_RETENTION_DAYS"
+    )
     encryption_keys: SecretStr | None = Field(
         default=None, validation_alias="PANELBOARD_ENCRYPTION_KEYS"
     )

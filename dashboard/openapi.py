@@ -8,12 +8,14 @@ import msgspec
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
+from alerts.rules import rule_kinds
 from breakers.asgi import BODY_MAX
 from breakers.ingest.endpoint import EVENTS_MAX
 from breakers.ingest.formats import formats
 from breakers.ingest.otlp.app import BODY_MAX as OTLP_BODY_MAX
 from breakers.ingest.otlp.messages import JSON, PROTOBUF
 from breakers.wire import EventIn
+from dashboard.agent_calls import agent_paths, agent_schemas
 
 _PROBLEM = {
     "type": "object",
@@ -73,6 +75,15 @@ _REFUSED = {
 _REFUSED_EXPORT = {status: text for status, text in _REFUSED.items() if status != 422} | {
     413: f"More than {EVENTS_MAX} events of breakers or {OTLP_BODY_MAX} bytes",
 }
+_IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+    "description": "Sent again with the same key within 24 hours, the call is not carried out again: the first "
+    "answer is given, with `Idempotent-Replayed: true`. Another body under the same key is 422, a call while the "
+    "first still runs 409. What was refused is not kept and may be asked again.",
+}
 _NUMBERS_TOLD = {"logs": "rejectedLogRecords", "metrics": "rejectedDataPoints"}
 
 
@@ -86,7 +97,9 @@ class PanelboardAPI(NinjaAPI):
         )
         schemas = schema["components"]["schemas"]
         schemas |= components | {"Problem": _PROBLEM, "FieldError": _FIELD_ERROR}
+        schemas |= agent_schemas("#/components/schemas/{name}")
         schemas["EventsOutcome"] = _OUTCOME
+        _describe_kinds(schemas)
         schema["components"]["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer"},
             "session": {"type": "apiKey", "in": "cookie", "name": "sessionid"},
@@ -95,15 +108,32 @@ class PanelboardAPI(NinjaAPI):
             "/api/v1/events": {"post": _post_events(event)},
             "/v1/logs": {"post": _post_otlp("logs")},
             "/v1/metrics": {"post": _post_otlp("metrics")},
+            **agent_paths(_problem),
         }
         schema["paths"] = bare | schema["paths"]
         for path, operations in schema["paths"].items():
-            for operation in operations.values():
+            for method, operation in operations.items():
+                if method == "post" and path not in bare:
+                    operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
                 operation["security"] = [{"key": []}]
                 if path not in bare:
                     operation["security"].append({"session": []})
                     operation["responses"].setdefault("default", _problem("What went wrong"))
         return schema
+
+
+def _describe_kinds(schemas: dict[str, Any]) -> None:
+    """The kinds of rules with their params, from the registry."""
+    kinds = [rule_kinds.get(name) for name in rule_kinds.names()]
+    params, components = msgspec.json.schema_components(
+        kinds, ref_template="#/components/schemas/RuleParams.{name}"
+    )
+    schemas |= {f"RuleParams.{name}": schema for name, schema in components.items()}
+    fields = schemas["RuleIn"]["properties"]
+    fields["kind"]["enum"] = rule_kinds.names()
+    fields["params"]["anyOf"] = [
+        one | {"title": kind.kind} for kind, one in zip(kinds, params, strict=True)
+    ]
 
 
 def _post_events(event: dict[str, Any]) -> dict[str, Any]:

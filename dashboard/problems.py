@@ -4,22 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpResponse, JsonResponse
+from psycopg.errors import ReadOnlySqlTransaction
 
 from breakers.errors import Overloaded
 
+DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
+"""Of which `is_away` says whether they only mean that the database cannot be used now."""
 DATABASE_AWAY = Overloaded("The database does not answer. Nothing was changed.", retry_after=2)
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether the database cannot be used now: it is away, or a standby that may only be read."""
+    if isinstance(error, InternalError):
+        return isinstance(error.__cause__, ReadOnlySqlTransaction)
+    return isinstance(error, DATABASE_ERRORS)
+
+
 def problem(
-    status: int, title: str, detail: str, errors: list[dict[str, Any]] | None = None
+    status: int,
+    title: str,
+    detail: str,
+    errors: list[dict[str, Any]] | None = None,
+    **more: str,
 ) -> HttpResponse:
-    """An answer of type application/problem+json."""
+    """An answer of type application/problem+json; `more` are members of its own."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": title,
         "status": status,
         "detail": detail,
+        **more,
     }
     if errors is not None:
         body["errors"] = errors

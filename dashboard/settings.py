@@ -51,6 +51,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "dashboard.idempotency.IdempotencyMiddleware",
 ]
 
 ROOT_URLCONF = "dashboard.urls"
@@ -174,4 +175,6 @@ DEFAULT_FROM_EMAIL = f"Panelboard <panelboard@{_public.hostname or 'localhost'}>
 PANELBOARD_WEBHOOK_ALLOW = [
     item.strip() for item in CONFIG.webhook_allow.split(",") if item.strip()
 ]
+PANELBOARD_RETENTION_DAYS = CONFIG.retention_days
+PANELBOARD_SNAPSHOT_RETENTION_DAYS = CONFIG.snapshot_retention_days
 LOGGING_CONFIG = None  # dashboard.logs sets logging up

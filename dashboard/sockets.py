@@ -1,16 +1,50 @@
-"""uvicorn's WebSockets, which end also where the peer reads nothing."""
+"""uvicorn's protocols: WebSockets that end also where the peer reads nothing and take frames that are bytes already,
+and calls that wait, which hear at once of the server's end."""
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 LINGERS_S = 12.0
 """For what is still to be read, and the two seconds beyond the ten that uvicorn waits for a close to be answered."""
+WRITE_NOW = "panelboard.write_now"
+"""Under this name, a socket's scope has `SocketProtocol.write_now` among its extensions."""
+
+ENDING = "ending"
+"""Under this name the lifespan's state has what is to be called once the server begins to end."""
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn lets calls finish before the application hears of the end; one that waits must hear at once."""
+
+    def shutdown(self) -> None:
+        end = self.app_state.get(ENDING)
+        if end is not None:
+            end()
+        super().shutdown()
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """A transport closes only once its buffer is empty: a peer that never reads would keep it for ever."""
 
     async def run_asgi(self) -> None:
+        cast("dict[str, Any]", self.scope["extensions"])[WRITE_NOW] = self.write_now
         await super().run_asgi()
         self.loop.call_later(LINGERS_S, self.transport.abort)
+
+    def write_now(self, frame: bytes) -> bool:
+        """Writes a whole frame, encoded once for many sockets. False, and nothing is written, where this one is
+        not accepted yet, has unread frames waiting, or is closing: then `send` waits or says so."""
+        if (
+            not self.handshake_complete
+            or self.close_sent
+            or self.disconnected
+            or not self.writable.is_set()
+            or self.transport.is_closing()
+        ):
+            return False
+        self.transport.write(frame)
+        return True

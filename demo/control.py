@@ -11,6 +11,7 @@ from typing import Any
 
 from demo.http import Request, Response, Routes, as_html, as_json
 from demo.inbox import Inbox
+from demo.overrides import Overrides
 from demo.processes import Processes
 from demo.setup import Setup
 from demo.system import Fault
@@ -44,11 +45,19 @@ class Running:
 
 class Control:
     def __init__(
-        self, running: list[Running], *, inbox: Inbox, setup: Setup, port: int, panel_url: str
+        self,
+        running: list[Running],
+        *,
+        inbox: Inbox,
+        setup: Setup,
+        overrides: Overrides,
+        port: int,
+        panel_url: str,
     ) -> None:
         self._running = {each.system.name: each for each in running}
         self._inbox = inbox
         self._setup = setup
+        self._overrides = overrides
         self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
         self._url = f"http://127.0.0.1:{port}"
         self._panel_url = panel_url
@@ -136,6 +145,7 @@ class Control:
         state = {
             "panel": self._panel_url,
             "setup": self._setup.state,
+            "held": self._overrides.now,
             "systems": systems,
             "faults": self._faults(),
             "webhooks": self._inbox.webhooks()[:12],

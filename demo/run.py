@@ -20,6 +20,7 @@ from demo import announce
 from demo.control import Control, Running
 from demo.http import Server, listen
 from demo.inbox import Inbox
+from demo.overrides import Overrides
 from demo.processes import Processes
 from demo.setup import Setup
 from demo.systems import SYSTEMS
@@ -54,15 +55,19 @@ def run(names: list[str], ended: threading.Event) -> None:
         running = [_start(name, last) for name in names]
         sock = _listen_as_before()
         port = sock.getsockname()[1]
+        api_key = os.environ.get("PANELBOARD_API_KEY", "")
+        overrides = Overrides(url=panel_url, api_key=api_key)
         setup = Setup(
             url=panel_url,
-            api_key=os.environ.get("PANELBOARD_API_KEY", ""),
+            api_key=api_key,
             data_dir=folder,
             hook_url=f"http://127.0.0.1:{port}/hooks/panelboard",
         )
         inbox = Inbox(folder / "mail", setup.secret)
         public_url = os.environ.get("PUBLIC_URL") or panel_url
-        control = Control(running, inbox=inbox, setup=setup, port=port, panel_url=public_url)
+        control = Control(
+            running, inbox=inbox, setup=setup, overrides=overrides, port=port, panel_url=public_url
+        )
         server = Server(sock, control.routes())
         server.start()
         last.callback(server.stop)
@@ -72,6 +77,8 @@ def run(names: list[str], ended: threading.Event) -> None:
         if panel_url:
             setup.start()
             last.callback(setup.stop)
+            overrides.start()
+            last.callback(overrides.stop)
         ended.wait()
 
 

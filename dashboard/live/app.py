@@ -27,13 +27,14 @@ from breakers.closing import (
 from breakers.errors import CallError, Unauthenticated
 from breakers.keys import key_hash
 from breakers.live import frames
-from breakers.live.hub import Reader
+from breakers.live.hub import Reader, WriteNow
 from breakers.live.match import Limits, Match
 from breakers.live.rights import Credential
 from breakers.models import Scope as KeyScope
 from breakers.origins import origin_is_ours
 from breakers.runtime import Runtime
 from dashboard.live.visitor import visitor_of
+from dashboard.sockets import WRITE_NOW
 
 _log = structlog.get_logger(__name__)
 _KNOWN_WITHIN_S = 6
@@ -70,7 +71,8 @@ async def watch(runtime: Runtime, scope: Scope, receive: Receive, send: Send) ->
         return
     await send({"type": "websocket.accept"})
     try:
-        await _Watching(runtime, receive, send).run(scope, by_session=by_session)
+        write_now = scope.get("extensions", {}).get(WRITE_NOW)
+        await _Watching(runtime, receive, send, write_now).run(scope, by_session=by_session)
     except Close as close:
         await close_socket(send, close)
     except _AWAY as problem:
@@ -81,11 +83,13 @@ async def watch(runtime: Runtime, scope: Scope, receive: Receive, send: Send) ->
 class _Watching:
     """An accepted socket, the view it has asked for, and the rights by which it may."""
 
-    def __init__(self, runtime: Runtime, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, runtime: Runtime, receive: Receive, send: Send, write_now: WriteNow | None
+    ) -> None:
         self._runtime = runtime
         self._receive = receive
         self._send = send
-        self._reader = Reader()
+        self._reader = Reader(write_now)
         self._ended: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
 
     async def run(self, scope: Scope, *, by_session: bool) -> None:

@@ -8,21 +8,32 @@ from typing import Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from breakers.access import Actor, breaker_to_see
+from alerts.read import incidents_of_breaker
+from breakers.access import Actor, breaker_of_history, breaker_to_see, removed_breaker
+from breakers.desired.acts import acts_on
+from breakers.desired.drift import DriftKind
 from breakers.desired.endings import endings
+from breakers.desired.plan import is_newer
 from breakers.errors import Invalid, NotFound
+from breakers.guards.approvals import approvals_for, waiting
+from breakers.guards.foresee import foresee
+from breakers.guards.words import another_words, forbidden_words
 from breakers.live.board import summary_of
-from breakers.models import Breaker
+from breakers.models import Breaker, Scope
 from breakers.registry_read import instances_of
 from breakers.wire import Summary
 from dashboard.pages import words
+from dashboard.pages.approvals import approval_rows
+from dashboard.pages.chart import calls_of
 from dashboard.pages.events import SHOWN_OF_A_RUN, EventsPage, events_page
 from dashboard.pages.frame import page, render_page
 from dashboard.pages.outage import beginning_of
 
 INSTANCES_MOST = 500
+ACTS_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,44 +49,107 @@ class InstanceRow:
     """As people mean it, after the words of `lead`: the beginning of the outage, its probes included."""
     last_seen: datetime | None
     lost: bool
+    deaf: bool
+    """Live and known by events alone."""
     clock_behind_s: float | None
     applied: int
     refused: int | None
     """The revision that it refused last, with its `error`."""
     error: str
+    natural: str
+    connected: bool | None
+    wanted: int
+    drift: str
+    """The kind of drift, or nothing."""
+    drift_since: datetime | None
+    refused_at: datetime | None
+    """Of a refusal that is over: by a later success, or by a later wish."""
     standing: str
     standing_tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActRow:
+    """One thing that a hand did, in words."""
+
+    id: str
+    what: str
+    by: str
+    at: datetime | None
+    reason: str
+
+
+def act_row(act: dict[str, Any]) -> ActRow:
+    """An act of `acts_on`: "Tripped", "Forced open", "Planned: forced open"."""
+    mode = words.state_word(act["mode"] or "")
+    said = {
+        "trip": "Tripped",
+        "reset": "Reset",
+        "override": mode.capitalize(),
+        "release": "Released",
+        "expire": "Ended as its time was over,",
+        "plan_override": f"Planned: {mode}",
+        "start_override": f"Began as planned: {mode},",
+        "cancel_override": "Plan cancelled",
+        "miss_override": f"Missed: planned {mode},",
+    }
+    return ActRow(
+        id=act["id"],
+        what=said[act["act"]],
+        by=act["by"],
+        at=_moment(act["at"]),
+        reason=act["reason"],
+    )
 
 
 @page
 @require_safe
 def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpResponse:
-    breaker = breaker_to_see(actor, breaker_id)
+    try:
+        breaker = breaker_to_see(actor, breaker_id)
+    except NotFound:
+        return _removed_page(request, actor, breaker_id)
     summary = summary_of(actor, breaker_id)
     held, _ = instances_of(breaker, limit=INSTANCES_MOST)
     held.sort(key=lambda one: str(one["instance"]))
     outages = [moment for one in held if (moment := _moment(one["not_closed_since"]))]
     lead, since = words.standing_since(summary.state, summary.since, summary.not_closed_since)
     standing = breaker.overrides.filter(ended_at__isnull=True).first()
+    planned = breaker.planned.filter(ended_at__isnull=True).first()
     ended = None if standing else breaker.overrides.order_by("-ended_at").first()
+    now = timezone.now()
+    may_operate = Scope.OPERATE in actor.can
+    asked = waiting(approvals_for(actor), now).filter(breakers__contains=[breaker.pk])
     return render_page(
         request,
         actor,
         "breaker/page.html",
         {
             "summary": summary,
+            "service_id": breaker.service_id,
+            "here_again": request.path,
             "sentence": sentence(summary),
+            "incidents": incidents_of_breaker(actor, breaker),
             "instances": [_instance_row(one) for one in held],
             "live": sum(one["lost_at"] is None for one in held),
             "deaf": sum(one["lost_at"] is None and one["connected"] is None for one in held),
             "override": summary.override,
             "standing": standing,
+            "nobody_obeys": summary.override is not None and words.nobody_obeys(summary.override),
+            "planned": planned,
+            "planned_waits": planned is not None and is_newer(standing, planned),
+            "acts": [act_row(one) for one in acts_on(breaker, limit=ACTS_SHOWN)[0]],
             "ended": ended,
             "ending": endings([ended]).get(ended.pk) if ended else None,
+            "outlook": _outlook(breaker, actor, now) if may_operate else {},
+            "approvals": approval_rows(asked.order_by("-created_at", "-id"), actor, now)
+            if may_operate
+            else [],
             "applied_percent": _applied_percent(summary),
             "lead": lead,
             "since": since,
             "beginning": beginning_of(actor, breaker, summary, outages),
+            "chart": calls_of(breaker, now=timezone.now()),
             "events": _events(request, breaker),
             "in_outage": summary.state in ("open", "half_open"),
             "shown_of_a_run": SHOWN_OF_A_RUN,
@@ -86,6 +160,25 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
             ).decode(),
         },
     )
+
+
+def _removed_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpResponse:
+    """What is left of a breaker that was removed: its events."""
+    was = removed_breaker(actor, breaker_id)
+    breaker = breaker_of_history(actor, breaker_id)
+    context = {"was": was, "events": _events(request, breaker), "shown_of_a_run": SHOWN_OF_A_RUN}
+    return render_page(request, actor, "breaker/removed.html", context)
+
+
+def _outlook(breaker: Breaker, actor: Actor, now: datetime) -> dict[str, str]:
+    """What a hand on it would meet, in words; what it would not is left out."""
+    outlook = foresee(breaker, by=actor, now=now)
+    said = {
+        "confirm": outlook.confirm,
+        "guard": forbidden_words(outlook.forbidden) if outlook.forbidden else None,
+        "another": another_words(outlook.another) if outlook.another else None,
+    }
+    return {name: text for name, text in said.items() if text}
 
 
 def _events(request: HttpRequest, breaker: Breaker) -> EventsPage:
@@ -105,6 +198,8 @@ def sentence(summary: Summary) -> list[words.Part]:
     if override is not None:
         by = f" by {override.by}: {words.instance_words(summary)}."
         wish = words.Part(words.state_title(override.mode), state=override.mode)
+        if words.nobody_obeys(override):
+            return [wish, words.Part(f" by {override.by}, and nobody obeys: it has no agent.")]
         everywhere = override.pending == 0 and override.applied > 0
         meaning = _meaning(override.mode, target)
         where = meaning if everywhere else f" Where it is applied, c{meaning[2:]}"
@@ -137,12 +232,11 @@ def _meaning(state: str, target: str) -> str:
 
 def _instance_row(one: dict[str, Any]) -> InstanceRow:
     said, tone = _standing(one)
-    natural = one["natural_state"]
-    if one["lost_at"] is None and one["applied_revision"] and natural and natural != one["state"]:
-        said += f" · would be {words.state_word(natural)}"
+    natural = one["natural_state"] if one["lost_at"] is None else None
+    drift = one["drift"] or {"kind": "", "since": None}
     since = _moment(one["lost_at"] or one["since"])
     outage = _moment(one["not_closed_since"])
-    refusal = one["last_refusal"] or {"revision": None, "error": ""}
+    refusal = one["last_refusal"] or {"revision": None, "error": "", "at": None}
     lead, standing_since = words.standing_since(one["state"], since, outage)
     return InstanceRow(
         name=one["instance"],
@@ -153,10 +247,17 @@ def _instance_row(one: dict[str, Any]) -> InstanceRow:
         standing_since=standing_since,
         last_seen=_moment(one["last_seen"]),
         lost=one["lost_at"] is not None,
+        deaf=one["lost_at"] is None and one["connected"] is None,
         clock_behind_s=one["clock_behind"],
         applied=one["applied_revision"],
         refused=refusal["revision"],
         error=refusal["error"] or "",
+        natural=natural if natural and natural != one["state"] else "",
+        connected=one["connected"],
+        wanted=one["revision"],
+        drift=drift["kind"],
+        drift_since=_moment(drift["since"]),
+        refused_at=None if drift["kind"] == DriftKind.REFUSED else _moment(refusal["at"]),
         standing=said,
         standing_tone=tone,
     )
@@ -164,18 +265,21 @@ def _instance_row(one: dict[str, Any]) -> InstanceRow:
 
 def _standing(one: dict[str, Any]) -> tuple[str, str]:
     """What the instance has made of the desired state, and the tone to say it in."""
-    wished, applied = one["revision"], one["applied_revision"]
+    wished, wanted = one["revision"], words.state_word(one["wanted"] or "")
+    drift = one["drift"]["kind"] if one["drift"] else None
     if one["lost_at"] is not None:
-        return ("lost · not applied" if wished > applied else "lost"), "unknown"
+        return ("✗ lost · not applied" if drift else "✗ lost"), "unknown"
+    if drift == DriftKind.REFUSED:
+        return f"✗ refused revision {one['last_refusal']['revision']}: {one['apply_error']}", "open"
     if one["connected"] is None:
-        return "known by its events alone", "unknown"
-    if one["apply_error"]:
-        return f"✗ revision {one['last_refusal']['revision']} · {one['apply_error']}", "open"
-    if applied < wished:
-        return f"waiting for revision {wished}", "half_open"
-    if not one["connected"]:
-        return "not connected", "unknown"
-    return (f"✓ revision {applied}" if wished else "✓ connected"), "closed"
+        known = "known by its events alone"
+        return (f"cannot obey: {known}", "half_open") if wished else (known, "unknown")
+    if drift == DriftKind.BEHIND:
+        return f"≠ waiting for revision {wished}", "half_open"
+    if drift == DriftKind.CONTRADICTS:
+        is_so = words.state_word(one["state"])
+        return f"≠ {is_so}, though {wanted or 'no override'} is wanted", "open"
+    return ("✓ as wanted" if wished else "✓ nothing is wanted of it"), "closed"
 
 
 def _moment(text: str | None) -> datetime | None:

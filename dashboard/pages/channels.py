@@ -42,7 +42,10 @@ def _headline(channels: list[Channel], *, limited: bool) -> str:
         return "No channel that you may see." if limited else "Nobody is told of anything yet."
     off = [channel for channel in channels if not channel.enabled]
     failing = [channel.name for channel in channels if channel.enabled and channel.last_failure]
+    refused = [c.name for c in channels if c.enabled and c.foreseen and not c.last_failure]
     said = f"{words.counted(len(channels), 'channel')}"
     if failing:
         return f"{said}: {', '.join(failing)} {'fails' if len(failing) == 1 else 'fail'}."
+    if refused:
+        return f"{said}: what {', '.join(refused)} is told would be refused."
     return f"{said}, {len(off)} of them off." if off else f"{said}, all in order."

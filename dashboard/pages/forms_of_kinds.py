@@ -23,6 +23,10 @@ class KindField:
     how: str
     required: bool
     value: str
+    help: str = ""
+    least: str = ""
+    most: str = ""
+    step: str = "any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +40,47 @@ def form_of(cls: type[Kind], said: Mapping[str, object] | None = None) -> KindFo
     """The kind by its struct; fields in the order in which they are written, filled with what is set."""
     return KindForm(
         cls.kind,
-        inspect.getdoc(cls) or "",
+        (inspect.getdoc(cls) or "").replace("`", ""),
         [_field(field, said or {}) for field in msgspec.structs.fields(cls)],
     )
 
 
 def _field(field: msgspec.structs.FieldInfo, said: Mapping[str, object]) -> KindField:
     default = None if field.default is msgspec.NODEFAULT else field.default
+    kind, told = _plain(msgspec.inspect.type_info(field.type))
+    bounds: dict[str, str] = {}
+    if isinstance(kind, msgspec.inspect.IntType | msgspec.inspect.FloatType):
+        bounds = {"least": _bound(kind.ge), "most": _bound(kind.le)}
+        if isinstance(kind, msgspec.inspect.IntType):
+            bounds["step"] = "1"
     return KindField(
         name=field.encode_name,
-        label=field.encode_name.replace("_", " "),
-        how=_how(msgspec.inspect.type_info(field.type)),
+        label=str(told.get("title", field.encode_name.replace("_", " "))),
+        how=_how(kind),
         required=field.required,
         value=_text(said.get(field.encode_name, default)),
+        help=str(told.get("description", "")),
+        **bounds,
     )
+
+
+def _plain(kind: msgspec.inspect.Type) -> tuple[msgspec.inspect.Type, dict[str, object]]:
+    """The type without “or nothing”, and what is told to people about it (`title` and `description`)."""
+    told: dict[str, object] = {}
+    while isinstance(kind, msgspec.inspect.Metadata | msgspec.inspect.UnionType):
+        if isinstance(kind, msgspec.inspect.Metadata):
+            told |= kind.extra_json_schema or {}
+            kind = kind.type
+            continue
+        some = [one for one in kind.types if not isinstance(one, msgspec.inspect.NoneType)]
+        if len(some) != 1:
+            break
+        kind = some[0]
+    return kind, told
+
+
+def _bound(bound: float | None) -> str:
+    return "" if bound is None else f"{bound:g}"
 
 
 def _text(value: object) -> str:
@@ -59,10 +90,6 @@ def _text(value: object) -> str:
 
 
 def _how(kind: msgspec.inspect.Type) -> str:
-    if isinstance(kind, msgspec.inspect.UnionType):
-        kind = next(
-            (one for one in kind.types if not isinstance(one, msgspec.inspect.NoneType)), kind
-        )
     if isinstance(kind, msgspec.inspect.IntType | msgspec.inspect.FloatType):
         return "number"
     if isinstance(kind, msgspec.inspect.BoolType):

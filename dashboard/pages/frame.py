@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 
 from breakers.access import Actor, actor_of_person, breakers_for
 from breakers.errors import Forbidden, NotFound
+from breakers.guards.approvals import approvals_for, waiting
 from breakers.models import Override, Person, Scope
 from dashboard.pages.firing import firing_count
 
@@ -38,13 +39,16 @@ RAIL = (
     Link("Board", "/", "board", tab=True),
     Link("Incidents", "/incidents/", "incidents", badge="incidents", tab=True),
     Link("Overrides", "/overrides/", "overrides", badge="overrides", tab=True),
+    Link("Approvals", "/approvals/", "approvals", badge="approvals", scope=Scope.OPERATE),
     Link("Reports", "/reports/", "reports"),
     Link("Rules", "/rules/", "rules", apart=True),
+    Link("Policies", "/policies/", "policies"),
     Link("Channels", "/channels/", "channels"),
     Link("Deliveries", "/deliveries/", "deliveries"),
     Link("Audit log", "/audit/", "audit", scope=Scope.OPERATE),
     Link("Instances", "/instances/", "instances", tab=True),
     Link("Connect a service", "/connect/", "connect", apart=True),
+    Link("Environments", "/environments/", "environments", scope=Scope.ADMIN),
     Link("API keys", "/keys/", "keys", scope=Scope.ADMIN),
     Link("People", "/people/", "people", scope=Scope.ADMIN),
 )
@@ -101,7 +105,11 @@ def render_page(
         "rail": links,
         "tabs": [link for link in links if link.tab],
         "here": _here(request.path),
-        "counts": {"incidents": firing_count(actor), "overrides": overrides_count(actor)},
+        "counts": {
+            "incidents": firing_count(actor),
+            "overrides": overrides_count(actor),
+            "approvals": approvals_count(actor),
+        },
         "person": person_of(request),
         "now": timezone.now(),
         "may_operate": Scope.OPERATE in actor.can,
@@ -125,6 +133,13 @@ def overrides_count(actor: Actor) -> int:
     if actor.limited:
         rows = rows.filter(breaker__in=breakers_for(actor))
     return rows.count()
+
+
+def approvals_count(actor: Actor) -> int:
+    """Calls that this actor could approve now."""
+    if Scope.OPERATE not in actor.can:
+        return 0
+    return waiting(approvals_for(actor), timezone.now()).exclude(by_person=actor.person).count()
 
 
 def _refusal(

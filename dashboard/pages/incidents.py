@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from alerts.models import Status
-from alerts.read import IncidentOut, incident_to_see, newest_incidents
+from alerts.read import IncidentOut, incident_to_see, incidents_to_list, newest_incidents
 from breakers.access import Actor
 from breakers.live.board import board
 from breakers.live.match import Match
@@ -26,7 +27,7 @@ STATUSES = tuple(status.value for status in Status)
 def incidents_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     status = request.GET.get("status", "")
     chosen = [status] if status in STATUSES else []
-    incidents = newest_incidents(actor, statuses=chosen, limit=SHOWN_MOST)
+    incidents = incidents_to_list(actor, statuses=chosen, limit=SHOWN_MOST)
     current = newest_incidents(actor, statuses=["firing", "acknowledged"], limit=SHOWN_MOST)
     return render_page(
         request,
@@ -78,6 +79,7 @@ def incident_page(request: HttpRequest, actor: Actor, incident_id: str) -> HttpR
         {
             "incident": seen.incident,
             "environment_name": seen.environment,
+            "snoozed_until": _still(seen.snoozed_until),
             "sentence": _sentence(seen.incident, len(rows)),
             "rows": rows,
             "rows_data": msgspec.to_builtins(rows),
@@ -88,7 +90,13 @@ def incident_page(request: HttpRequest, actor: Actor, incident_id: str) -> HttpR
     )
 
 
+def _still(until: datetime | None) -> datetime | None:
+    return until if until is not None and until > timezone.now() else None
+
+
 def _sentence(incident: IncidentOut, breakers: int) -> str:
     where = f" guarding {incident.target}" if incident.target else ""
+    if incident.is_suggestion:
+        return f"The policy “{incident.rule.name}” suggests to hold this breaker{where} open on all instances, and to probe from there."
     told = " Nobody is told: its rule is a dry run." if incident.muted else ""
     return f"{words.counted(breakers, 'breaker')}{where} made the rule “{incident.rule.name}” fire.{told}"

@@ -25,7 +25,7 @@ def instances_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         .annotate(held=Count("breaker_instances"))
         .order_by("service__environment__name", "service__name", "name")[:SHOWN_MOST]
     )
-    rows.sort(key=lambda one: one.lost_at is None)
+    rows.sort(key=lambda one: (one.lost_at is None, one.connected is not False))
     return render_page(
         request,
         actor,
@@ -44,4 +44,6 @@ def _headline(rows: Sequence[Instance], *, limited: bool) -> str:
     services = len({one.service_id for one in rows})
     lost = sum(one.lost_at is not None for one in rows)
     said = f"{words.counted(len(rows), 'instance')} of {words.counted(services, 'service')}"
-    return f"{lost} lost, of {said}." if lost else f"{said}, all heard."
+    unheard = sum(one.lost_at is None and one.connected is False for one in rows)
+    bad = [f"{lost} lost"] * bool(lost) + [f"{unheard} not heard any more"] * bool(unheard)
+    return f"{' and '.join(bad)}, of {said}." if bad else f"{said}, all heard."

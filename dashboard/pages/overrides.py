@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from breakers.access import Actor, breakers_for
+from breakers.access import Actor, breakers_for, environments_for, services_for
 from breakers.desired.endings import endings
+from breakers.desired.plan import is_newer
 from breakers.live.board import board
 from breakers.live.match import Match
-from breakers.models import Override
+from breakers.models import Override, PlannedOverride, Scope
+from breakers.states import State
 from breakers.wire import Summary
 from dashboard.pages import words
 from dashboard.pages.frame import page, render_page
 
 ENDED_MOST = 50
+PLANNED_MOST = 200
+MISSED_SHOWN_FOR = timedelta(days=7)
+NAMES_MOST = 500
+"""Suggested in the form; more can still be typed."""
 
 
 @page
@@ -28,6 +37,7 @@ def overrides_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             (s.override.expires_at is None, s.override.expires_at, s.id) if s.override else ()
         )
     )
+    planned = _planned(actor)
     ended = list(
         Override.objects.filter(breaker__in=breakers_for(actor), ended_at__isnull=False)
         .select_related("breaker__service__environment")
@@ -38,7 +48,10 @@ def overrides_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         actor,
         "overrides/list.html",
         {
-            "headline": _headline(standing, limited=actor.limited),
+            "headline": _headline(standing, planned=len(planned), limited=actor.limited),
+            "planned": planned,
+            "missed": _missed(actor),
+            **(_names(actor) if Scope.OPERATE in actor.can else {}),
             "standing": standing,
             "ended": ended,
             "endings": endings(ended),
@@ -47,19 +60,71 @@ def overrides_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     )
 
 
-def _headline(standing: list[Summary], *, limited: bool) -> str:
+def _planned(actor: Actor) -> list[tuple[PlannedOverride, str]]:
+    """Those that wait, and by whom the newer override is that one waits for, if it does."""
+    rows = list(
+        PlannedOverride.objects.filter(breaker__in=breakers_for(actor), ended_at=None)
+        .select_related("breaker__service__environment")
+        .order_by("starts_at", "id")[:PLANNED_MOST]
+    )
+    standing = {
+        one.breaker_id: one
+        for one in Override.objects.filter(
+            breaker__in=[row.breaker_id for row in rows], ended_at=None
+        )
+    }
+    return [
+        (
+            row,
+            held.by_name if (held := standing.get(row.breaker_id)) and is_newer(held, row) else "",
+        )
+        for row in rows
+    ]
+
+
+def _missed(actor: Actor) -> list[PlannedOverride]:
+    return list(
+        PlannedOverride.objects.filter(
+            breaker__in=breakers_for(actor),
+            end="missed",
+            ended_at__gt=timezone.now() - MISSED_SHOWN_FOR,
+        )
+        .select_related("breaker__service__environment")
+        .order_by("-ended_at", "-id")[:ENDED_MOST]
+    )
+
+
+def _names(actor: Actor) -> dict[str, Any]:
+    """What the form for many suggests."""
+    targets = breakers_for(actor).exclude(target=None).order_by("target")
+    services = services_for(actor).order_by("name")
+    return {
+        "environments_seen": environments_for(actor)
+        .order_by("name")
+        .values_list("name", flat=True),
+        "services_seen": services.values_list("name", flat=True).distinct()[:NAMES_MOST],
+        "targets_seen": targets.values_list("target", flat=True).distinct()[:NAMES_MOST],
+        "states": list(State),
+    }
+
+
+def _headline(standing: list[Summary], *, planned: int, limited: bool) -> str:
+    later = f" {planned} planned." if planned else ""
     if not standing:
-        return f"No breaker{' that you may see' if limited else ''} is held by hand."
+        return f"No breaker{' that you may see' if limited else ''} is held by hand.{later}"
     modes = Counter(summary.override.mode for summary in standing if summary.override)
     said = " and ".join(
         f"{count} {words.state_word(mode)}" for mode, count in sorted(modes.items(), reverse=True)
     )
-    pending = sum(summary.override.pending for summary in standing if summary.override)
+    deaf = sum(summary.override.unreachable for summary in standing if summary.override)
+    pending = sum(summary.override.pending for summary in standing if summary.override) - deaf
     forever = sum(summary.override.expires_at is None for summary in standing if summary.override)
     waits = (
         f" {words.counted(pending, 'instance has', 'instances have')} not applied theirs yet."
         if pending
         else ""
     )
+    if deaf:
+        waits += f" {words.counted(deaf, 'instance')} cannot obey."
     ends = f" {forever} without an expiry." if forever else ""
-    return f"{said}.{waits}{ends}"
+    return f"{said}.{waits}{ends}{later}"

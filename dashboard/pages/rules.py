@@ -33,6 +33,7 @@ def rules_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             "form": form_of(rule_kinds.get(rule.kind), rule.params) if rule else None,
             "channels": list(channels_for(actor).order_by("name", "id")),
             "kinds": [form_of(rule_kinds.get(name)) for name in rule_kinds.names()],
+            "previewed": {name for name in rule_kinds.names() if rule_kinds.get(name).previews},
             "severities": Severity.values,
             "labels": GroupLabel.values,
         },

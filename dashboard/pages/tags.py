@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from breakers.wire import Summary
@@ -69,6 +69,12 @@ def icon(name: str) -> SafeString:
     )
 
 
+@register.filter
+def exact(moment: datetime) -> str:
+    """A time that belongs to no clock on the wall: "9 Nov 2026, 14:05:09 UTC"."""
+    return f"{moment.astimezone(UTC):%-d %b %Y, %H:%M:%S} UTC"
+
+
 @register.simple_tag
 def when(moment: datetime | None, how: str = "ago") -> SafeString | str:
     """A time that stays true: relative (`lasting`, `ago`, `left`) or a `clock`, with the exact one beside it."""
@@ -87,16 +93,26 @@ def when(moment: datetime | None, how: str = "ago") -> SafeString | str:
         moment.isoformat(),
         how,
         moment.isoformat(),
-        f"{moment:%-d %b %Y, %H:%M:%S} UTC",
+        exact(moment),
         said,
     )
 
 
 @register.simple_tag
-def standing(summary: Summary) -> SafeString | str:
-    """How long it has been so, its probes included."""
+def standing(summary: words.Shown, at: datetime | str = "") -> SafeString | str:
+    """How long it has been so, its probes included: until now and counting on, or until `at`."""
     lead, since = words.standing_since(summary.state, summary.since, summary.not_closed_since)
-    return "" if since is None else format_html("{}{}", lead, when(since, "lasting"))
+    if since is None:
+        return ""
+    if not isinstance(at, datetime):  # an undefined name is ""
+        return format_html("{}{}", lead, when(since, "lasting"))
+    return format_html(
+        '{}<time datetime="{}" title="{}">{}</time>',
+        lead,
+        since.isoformat(),
+        exact(since),
+        lasted(since, at),
+    )
 
 
 @register.simple_tag
@@ -116,7 +132,7 @@ def bar(part: float) -> SafeString:
 
 
 @register.simple_tag
-def marks(summary: Summary) -> dict[str, object]:
+def marks(summary: words.Shown) -> dict[str, object]:
     """`{% marks summary as shown %}`: one mark an instance, and how many were left out."""
     states, more = words.instance_marks(summary)
     return {"states": states, "more": more}
@@ -135,6 +151,31 @@ def of(things: Mapping[str | int, object] | str, key: str | int) -> object | Non
 
 
 @register.filter
+def plainly(value: object) -> str:
+    """A value of the audit log as people read it: "a, b", "yes", "none"; what is nested as JSON."""
+    if value is None or value == [] or value == {}:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and not any(isinstance(one, list | dict) for one in value):
+        return ", ".join(map(plainly, value))
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+
+
+@register.filter
+def code_marked(text: str) -> SafeString:
+    """Plain text in which `what stands in backticks` is code."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:  # one without its other
+        return format_html("{}", text)
+    return format_html_join(
+        "",
+        "{}",
+        ((format_html("<code>{}</code>", one) if n % 2 else one,) for n, one in enumerate(pieces)),
+    )
+
+
+@register.filter
 def settings_line(config: Mapping[str, object]) -> str:
     """A kind's settings in a line, without those that are not set: "to: a@b.example, c@d.example"."""
     said = {
@@ -146,18 +187,25 @@ def settings_line(config: Mapping[str, object]) -> str:
 
 
 @register.filter
-def tile_fill(summary: Summary) -> int:
+def tile_fill(summary: words.Shown) -> int:
     """The failure rate in whole tenths: how high a tile's foot is amber."""
-    rate = summary.failure_rate
+    rate = _rate(summary)
+    if isinstance(summary, Summary) and summary.rate_of == "before":
+        return 0
     return 0 if rate is None else int(min(100.0, rate) // 10)
 
 
 @register.filter
-def tile_label(summary: Summary) -> str:
-    failing = (
-        "" if summary.failure_rate is None else f", {words.percent(summary.failure_rate)} failing"
-    )
+def tile_label(summary: words.Shown) -> str:
+    rate = _rate(summary)
+    failing = ""
+    if rate is not None and isinstance(summary, Summary):
+        failing = f", {words.percent(rate)} {words.rate_tail(summary)}"
     return f"{words.title(summary)}: {words.state_word(summary.state)}, {words.instance_words(summary)}{failing}"
+
+
+def _rate(summary: words.Shown) -> float | None:
+    return summary.failure_rate if isinstance(summary, Summary) else None
 
 
 register.filter("state_word", words.state_word)
@@ -165,5 +213,6 @@ register.filter("state_title", words.state_title)
 register.filter("small_line", words.small_line)
 register.filter("instance_words", words.instance_words)
 register.filter("rate_words", words.rate_words)
+register.filter("rate_tail", words.rate_tail)
 register.filter("breaker_title", words.title)
 register.filter("counted", words.counted)

@@ -12,9 +12,13 @@ from datetime import datetime
 from math import ceil, floor
 from urllib.parse import quote
 
-from breakers.wire import Summary
+from breakers.live.past import SummaryThen
+from breakers.wire import OverrideSummary, Summary
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+Shown = Summary | SummaryThen
+"""A breaker as it is now, or as it was at a past instant: then without rates, and without what was applied."""
 
 GRAVITY = ("open", "forced_open", "half_open", "unknown", "forced_closed", "closed")
 """Gravest first, as lists of breakers are sorted."""
@@ -27,7 +31,7 @@ _SAID = (
     ("forced_closed", "held closed"),
 )
 _GRAVE = _SAID[:-1]
-"""What is held closed works."""
+"""What is held closed works, unless it would be open: see `_covered`."""
 
 
 def state_word(state: str) -> str:
@@ -117,6 +121,13 @@ def rate_words(summary: Summary) -> str:
     return "no calls" if summary.calls_per_second == 0 else "no rate yet"
 
 
+def rate_tail(summary: Summary) -> str:
+    """What stands after a rate: of which calls it is."""
+    return {"trials": "of trials failing", "before": "before it closed"}.get(
+        summary.rate_of or "", "failing"
+    )
+
+
 CLOCK_OFF_S = 5
 """Less is the network's doing, and harms nothing."""
 
@@ -133,14 +144,14 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def title(summary: Summary) -> str:
+def title(summary: Shown) -> str:
     """ "orders → catalog", or by its own name where no target is known."""
     if summary.target is None:
         return f"{summary.service} · {summary.breaker}"
     return f"{summary.service} → {summary.target}"
 
 
-def small_line(summary: Summary) -> str:
+def small_line(summary: Shown) -> str:
     """The quiet line under a name."""
     words = [summary.environment]
     if summary.override:
@@ -148,19 +159,23 @@ def small_line(summary: Summary) -> str:
     else:
         if summary.target is not None:
             words.append(f"breaker {summary.breaker}")
-        if summary.calls_per_second is not None:
+        if isinstance(summary, Summary) and summary.calls_per_second is not None:
             words.append(f"{per_second(summary.calls_per_second)} calls/s")
     return " · ".join(words)
 
 
-def instance_words(summary: Summary) -> str:
-    """The instances in a sentence: "3 of 3 open", "3 of 4 applied, 1 lost"."""
+def instance_words(summary: Shown) -> str:
+    """The instances in a sentence: "3 of 3 open", "3 of 4 applied, 1 would be open, 1 lost"."""
     total, lost = summary.instances, summary.states.get("unknown", 0)
     if total == 0:
         return "no instances"
-    if summary.override:
+    if isinstance(summary.override, OverrideSummary):
         applied = summary.override.applied
         words = f"{applied} of {applied + summary.override.pending} applied"
+        if summary.override.unreachable:
+            words += f", {summary.override.unreachable} cannot obey"
+        if isinstance(summary, Summary) and summary.naturally_open:
+            words += f", {summary.naturally_open} would be open"
     elif summary.state == "unknown":
         return f"{lost} of {total} lost"
     else:
@@ -168,14 +183,19 @@ def instance_words(summary: Summary) -> str:
     return f"{words}, {lost} lost" if lost else words
 
 
-def instance_marks(summary: Summary, most: int = 10) -> tuple[list[str], int]:
+def nobody_obeys(override: OverrideSummary) -> bool:
+    """Whether all that is live in its scope is known by events alone: then it stands, and changes nothing."""
+    return override.applied == 0 and 0 < override.pending == override.unreachable
+
+
+def instance_marks(summary: Shown, most: int = 10) -> tuple[list[str], int]:
     """One mark an instance, gravest first and lost ones last, and how many were left out."""
     order = [state for state in GRAVITY if state != "unknown"] + ["unknown"]
     marks = [state for state in order for _ in range(summary.states.get(state, 0))]
     return (marks, 0) if len(marks) <= most else (marks[: most - 1], len(marks) - most + 1)
 
 
-def needs_look(summary: Summary) -> bool:
+def needs_look(summary: Shown) -> bool:
     """Whether it stands among what needs a look: not well, or with a hand on it."""
     return summary.override is not None or summary.state not in ("closed", "forced_closed")
 
@@ -193,7 +213,7 @@ class Part:
         return f"/?q={quote(self.filter or '', safe='')}"
 
 
-def headline(summaries: Sequence[Summary], *, filtered: bool = False) -> list[Part]:
+def headline(summaries: Sequence[Shown], *, filtered: bool = False) -> list[Part]:
     """The board in one sentence, as a person would say it aloud; `filtered` where it is not all of it."""
     if not summaries:
         return [Part("No breaker matches the filter." if filtered else "No breakers yet.")]
@@ -206,8 +226,9 @@ def headline(summaries: Sequence[Summary], *, filtered: bool = False) -> list[Pa
     if present == [("forced_closed", "held closed")]:
         held = Part(f"{counts['forced_closed']} held closed", state="forced_closed")
         if not counts["closed"]:
-            return [held, Part(".")]
-        return [Part(f"{counted(counts['closed'], 'breaker')} closed, "), held, Part(" by hand.")]
+            return [held, Part("."), *_covered(summaries)]
+        closed = Part(f"{counted(counts['closed'], 'breaker')} closed, ")
+        return [closed, held, Part(" by hand."), *_covered(summaries)]
     # What is held closed works: it is only said when nothing graver is.
     (gravest, word), *rest = [(state, said) for state, said in present if state != "forced_closed"]
     parts = [Part(f"{counts[gravest]} {word}", state=gravest)]
@@ -215,10 +236,25 @@ def headline(summaries: Sequence[Summary], *, filtered: bool = False) -> list[Pa
     parts.append(Part("."))
     if rest:
         parts.append(Part(f" {', '.join(f'{counts[state]} {said}' for state, said in rest)}."))
-    return parts
+    return parts + _covered(summaries)
 
 
-def _where(gravest: Sequence[Summary]) -> list[Part]:
+def _covered(summaries: Sequence[Shown]) -> list[Part]:
+    """The outages that are held closed: calls go through, and fail."""
+    failing = _failing(summaries)
+    return [Part(" "), Part(f"{failing} held closed, yet failing", state="open"), Part(".")] * (
+        failing > 0
+    )
+
+
+def _failing(summaries: Sequence[Shown]) -> int:
+    return sum(
+        isinstance(one, Summary) and one.state == "forced_closed" and one.naturally_open > 0
+        for one in summaries
+    )
+
+
+def _where(gravest: Sequence[Shown]) -> list[Part]:
     """Where the gravest ones are, if that can be said shortly."""
     first = gravest[0]
     if len(gravest) == 1:
@@ -231,7 +267,7 @@ def _where(gravest: Sequence[Summary]) -> list[Part]:
     return []
 
 
-def underline(summaries: Sequence[Summary]) -> str:
+def underline(summaries: Sequence[Shown]) -> str:
     """The quiet line below: "570 breakers of 41 services in 2 environments"."""
     if not summaries:
         return "Connect a service and its breakers appear here by themselves."
@@ -241,7 +277,7 @@ def underline(summaries: Sequence[Summary]) -> str:
     return f"{words} in {len(environments)} environments" if len(environments) > 1 else words
 
 
-def filtered_underline(shown: Sequence[Summary], hidden: Sequence[Summary]) -> str:
+def filtered_underline(shown: Sequence[Shown], hidden: Sequence[Shown]) -> str:
     """The quiet line where not all is shown: nothing grave is hidden unsaid."""
     total = counted(len(shown) + len(hidden), "breaker")
     counts = Counter(summary.state for summary in hidden)
@@ -250,8 +286,11 @@ def filtered_underline(shown: Sequence[Summary], hidden: Sequence[Summary]) -> s
     return f"Filtered: {len(shown):,} of {total} shown. {rest}"
 
 
-def tab_title(summaries: Sequence[Summary]) -> str:
+def tab_title(summaries: Sequence[Shown]) -> str:
     """The board in a browser's tab: its gravest news."""
     counts = Counter(summary.state for summary in summaries)
-    grave = next((f"{counts[state]} {said}" for state, said in _GRAVE if counts[state]), None)
-    return f"{grave or ('All closed' if summaries else 'Board')} · Panelboard"
+    grave = [f"{counts[state]} {said}" for state, said in _GRAVE if counts[state]]
+    if failing := _failing(summaries):
+        grave.append(f"{failing} held closed, yet failing")
+    calm = "All closed" if summaries else "Board"
+    return f"{grave[0] if grave else calm} · Panelboard"

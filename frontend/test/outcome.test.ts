@@ -39,3 +39,13 @@ test("a command while the override stands does not end what is said of it", () =
 test("a command is spoken of until something else is wished", () => {
   assert.equal(outcome(trip, seen([one("a", 8)], { revision: 8, override: null })), null);
 });
+
+test("who cannot hear of it is no success", () => {
+  const deaf = { ...one("a", 0), deaf: true };
+  assert.deepEqual(outcome(force, seen([deaf])), { text: "Force open: recorded, and nobody obeys it. 1 instance, known by events alone.", bad: true });
+  assert.deepEqual(outcome(force, seen([one("b", 7), deaf])), {
+    text: "Force open: 1 of 2 applied. 1 instance cannot obey: known by events alone.",
+    bad: true,
+  });
+  assert.equal(outcome(trip, seen([deaf], { override: null }))?.bad, true);
+});

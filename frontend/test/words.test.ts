@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { filteredUnderline, headline, tabTitle, underline } from "../src/model/headline";
 import { needsLook, type State, type Summary } from "../src/model/summary";
-import { ago, instanceMarks, instanceWords, lasting, left, percent, rateWords, smallLine, standingSince } from "../src/model/words";
+import { ago, instanceMarks, instanceWords, lasting, left, percent, rateTail, rateWords, smallLine, standingSince } from "../src/model/words";
 import cases from "./cases/words.json";
 import { breaker } from "./make";
 
@@ -43,10 +43,11 @@ test("what the headline is about filters by it", () => {
 });
 
 test("a breaker's standing is said as the server says it", () => {
-  for (const { breaker: named, instances, rate, small, look } of cases.standings) {
+  for (const { breaker: named, instances, rate, tail, small, look } of cases.standings) {
     const summary = breaker(named as unknown as Partial<Summary>);
     assert.equal(instanceWords(summary), instances);
     assert.equal(rateWords(summary), rate);
+    if (tail !== undefined) assert.equal(rateTail(summary), tail);
     assert.equal(smallLine(summary), small);
     assert.equal(needsLook(summary), look);
   }

@@ -13,7 +13,7 @@ from uvicorn.supervisors import Multiprocess
 
 from dashboard.arguments import count
 from dashboard.arguments import port as port_number
-from dashboard.sockets import SocketProtocol
+from dashboard.sockets import HttpProtocol, SocketProtocol
 
 STARTUP_FAILURE = 3
 
@@ -63,6 +63,7 @@ def configuration(*, host: str, port: int, workers: int) -> uvicorn.Config:
         backlog=2048,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies or None,
+        http=HttpProtocol,
         ws=SocketProtocol,
         # A frame has a request's limit.
         ws_max_size=1024 * 1024,

@@ -1,5 +1,6 @@
 import { readOn, type KnownPast, type Page } from "../model/past";
 import type { Change } from "../model/ribbon";
+import type { Expiry, Start } from "../model/span";
 import { isState, type Override } from "../model/summary";
 import { call, type Answer } from "./http";
 
@@ -28,17 +29,32 @@ async function changesOf(id: string, span: Record<string, string>): Promise<Page
   return { items, next: answer.value.next };
 }
 
-export type Expiry = { expires_in: number } | { expires_at: string } | { no_expiry: true };
-export type Wish = { mode: Override["mode"]; reason: string } & Expiry;
+export type Wish = { mode: Override["mode"]; reason: string } & Start & Expiry;
+/** The guard whose glass can be broken. */
+export const GUARD = "max_forced_percent";
+/** What a call carries for the limits of its environment. */
+export type Carried = { confirm?: string; break_glass?: string };
 
-export function override(id: string, wish: Wish): Promise<Answer<Override & { revision: number }>> {
+/** A call that takes effect once another person has approved it. */
+export interface Approval {
+  id: string;
+  status: "pending";
+  expires_at: string;
+}
+
+export function waits(made: object): made is Approval {
+  return "status" in made && made.status === "pending";
+}
+
+export function override(id: string, wish: Wish & Carried): Promise<Answer<(Override & { revision: number }) | Approval>> {
   return call("PUT", `breakers/${encodeURIComponent(id)}/override`, wish);
 }
 
-export function release(id: string, reason: string): Promise<Answer<unknown>> {
-  return call("DELETE", `breakers/${encodeURIComponent(id)}/override`, { reason });
+/** Ends what stands, or takes back what is planned. */
+export function release(id: string, reason: string, planned: boolean): Promise<Answer<unknown>> {
+  return call("DELETE", `breakers/${encodeURIComponent(id)}/override`, { reason, planned });
 }
 
-export function command(id: string, name: "trip" | "reset", reason: string): Promise<Answer<{ revision: number }>> {
-  return call("POST", `breakers/${encodeURIComponent(id)}/commands`, { command: name, reason });
+export function command(id: string, name: "trip" | "reset", reason: string, carried: Carried): Promise<Answer<{ revision: number } | Approval>> {
+  return call("POST", `breakers/${encodeURIComponent(id)}/commands`, { command: name, reason, ...carried });
 }

@@ -1,7 +1,7 @@
 /** Small pieces that rows, tiles and chips share. */
 
 import { html, nothing, svg, type SVGTemplateResult, type TemplateResult } from "lit";
-import { instanceMarks, instanceWords, percent, rateWords, standingSince } from "../model/words";
+import { instanceMarks, instanceWords, percent, rateTail, rateWords, standingSince } from "../model/words";
 import { stateTitle, type State, type Summary } from "../model/summary";
 
 /** The state as a circuit diagram draws it; the word always stands beside it. */
@@ -34,7 +34,7 @@ export function bar(part: number): SVGTemplateResult | TemplateResult {
 
 export function rate(summary: Summary): TemplateResult {
   if (summary.failure_rate === null) return html`<div class="rate quiet">${rateWords(summary)}</div>`;
-  return html`<div class="rate"><span><b>${percent(summary.failure_rate)}</b> failing</span>${bar(summary.failure_rate)}</div>`;
+  return html`<div class="rate"><span><b>${percent(summary.failure_rate)}</b> ${rateTail(summary)}</span>${bar(summary.rate_of === "before" ? 0 : summary.failure_rate)}</div>`;
 }
 
 export function instances(summary: Summary): TemplateResult {

@@ -4,7 +4,7 @@ import { html, nothing, type TemplateResult } from "lit";
 import type { Incident } from "../api/incidents";
 import { trips, tripWords, type Span } from "../model/ribbon";
 import { smallLine } from "../model/words";
-import type { Summary } from "../model/summary";
+import type { Override, Summary } from "../model/summary";
 import { breakerUrl, glyph, instances, nameOf, rate, since, word } from "./parts";
 
 /** Tripping this often within the ribbon's half hour is worth a word of its own. */
@@ -21,15 +21,16 @@ export function row(summary: Summary, spans: readonly Span[] | null, incident: I
   </li>`;
 }
 
-/** The one thing to know next: what is left of an override, the incident, or why nobody answers. */
-function tag(summary: Summary, spans: readonly Span[] | null, incident: Incident | undefined): TemplateResult | typeof nothing {
-  if (summary.override) {
-    return summary.override.expires_at === null
-      ? html`<span class="pill toned">no expiry</span>`
-      : html`<span class="pill toned">ends in <pb-time at=${summary.override.expires_at} as="left"></pb-time></span>`;
-  }
-  if (incident) return html`<a class="pill" href="/incidents/${encodeURIComponent(incident.id)}/">incident · ${incident.rule.name}</a>`;
+/** What to know next: what is left of an override, and the incident; or else why nobody answers. */
+function tag(summary: Summary, spans: readonly Span[] | null, incident: Incident | undefined): TemplateResult {
+  const link = incident && html`<a class="pill" href="/incidents/${encodeURIComponent(incident.id)}/">incident · ${incident.rule.name}</a>`;
+  if (summary.override) return html`${left(summary.override)}${link ?? nothing}`;
+  if (link) return link;
   if (summary.state === "unknown") return html`<span class="pill">${summary.instances === 1 ? "instance" : "instances"} lost</span>`;
   const count = spans === null ? 0 : trips(spans);
-  return count >= FLAPPING ? html`<span class="pill">flapping · ${count} in 30 min</span>` : nothing;
+  return html`${count >= FLAPPING ? html`<span class="pill">flapping · ${count} in 30 min</span>` : nothing}`;
+}
+
+function left({ expires_at: end }: Override): TemplateResult {
+  return end === null ? html`<span class="pill toned">no expiry</span>` : html`<span class="pill toned">ends in <pb-time at=${end} as="left"></pb-time></span>`;
 }

@@ -3,7 +3,7 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import type { Group } from "../model/arrange";
-import { instanceWords, percent, rateWords, title } from "../model/words";
+import { instanceWords, percent, rateTail, rateWords, title } from "../model/words";
 import { stateWord, type Summary } from "../model/summary";
 import { breakerUrl, glyph, instances, since, word } from "./parts";
 
@@ -36,7 +36,7 @@ function entry(summary: Summary): TemplateResult {
     <div class="who"><a class="name" href=${breakerUrl(summary)}>${entryName(summary)}</a></div>
     <div class="what"><span class="word">${word(summary)}</span> <span class="small">${since(summary)}</span></div>
     ${instances(summary)}
-    <div class="rate small">${rateWords(summary)}${summary.failure_rate === null ? "" : " failing"}</div>
+    <div class="rate small">${rateWords(summary)}${summary.failure_rate === null ? "" : ` ${rateTail(summary)}`}</div>
   </li>`;
 }
 
@@ -53,10 +53,10 @@ function tile(summary: Summary, first: boolean): TemplateResult {
 
 /** The tile's foot is amber as high as the failure rate, in whole tenths: a stray failure does not show. */
 export function fill(summary: Summary): number {
-  return summary.failure_rate === null ? 0 : Math.floor(Math.min(100, summary.failure_rate) / 10);
+  return summary.failure_rate === null || summary.rate_of === "before" ? 0 : Math.floor(Math.min(100, summary.failure_rate) / 10);
 }
 
 export function tileLabel(summary: Summary): string {
-  const failing = summary.failure_rate === null ? "" : `, ${percent(summary.failure_rate)} failing`;
+  const failing = summary.failure_rate === null ? "" : `, ${percent(summary.failure_rate)} ${rateTail(summary)}`;
   return `${title(summary)}: ${stateWord(summary.state)}, ${instanceWords(summary)}${failing}`;
 }

@@ -1,6 +1,6 @@
 /** A form that is one call of the REST API: <pb-act data-method="POST" data-path="rules"><form>…. Fields
  * become JSON by their name (`params.for` nests) and `data-as` (number, flag, list, lines); problems stand
- * beside the field that they are about. `data-then` is where one goes on to; `data-secret` names what of the
+ * beside the field that they are about; a DELETE has a body where `data-body` says so. `data-then` is where one goes on to; `data-secret` names what of the
  * answer is shown once. */
 
 import { call, type Problem } from "../api/http";
@@ -37,7 +37,8 @@ export class PbAct extends HTMLElement {
     this.#busy = true;
     this.#clear();
     const method = this.dataset["method"] ?? "POST";
-    const answer = await call<Json | null>(method, this.dataset["path"] ?? "", method === "DELETE" ? undefined : body(form));
+    const says = method !== "DELETE" || this.dataset["body"] !== undefined;
+    const answer = await call<Json | null>(method, this.dataset["path"] ?? "", says ? body(form) : undefined);
     this.#busy = false;
     if (!answer.ok) {
       this.#refused(answer.problem);
@@ -73,7 +74,7 @@ export class PbAct extends HTMLElement {
         return steps.join(".").includes(name) || steps.includes(name);
       });
       if (place === undefined) continue;
-      place.textContent = msg;
+      place.textContent = place.textContent ? `${place.textContent}; ${msg}` : msg;
       place.closest("details")?.setAttribute("open", "");
       const field = this.querySelector(`[name="${place.dataset["error"] ?? ""}"]`);
       field?.setAttribute("aria-invalid", "true");

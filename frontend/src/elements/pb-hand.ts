@@ -1,20 +1,21 @@
 /** "Take it by hand": says what will happen before it is done, and the button repeats it. */
 
-import { command, override, type Expiry } from "../api/breakers";
+import { command, GUARD, override, waits, type Carried } from "../api/breakers";
 import type { Problem } from "../api/http";
 import { now } from "../live/clock";
 import { outcome, type Reported, type Wish } from "../model/outcome";
-import { counted, perSecond } from "../model/words";
+import { expiryOf, inHours, startOf, type Expiry, type Start } from "../model/span";
+import { clock, counted, perSecond } from "../model/words";
 
-type Field = "reason" | "expires";
+type Field = "reason" | "starts" | "expires" | "confirm";
 type Act = "forced_open" | "forced_closed" | "trip" | "reset";
 
 const VERB: Record<Act, string> = { forced_open: "Force open", forced_closed: "Force closed", trip: "Trip", reset: "Reset" };
-const INPUT: Record<Field, string> = { reason: "[name=reason]", expires: "[name=until]" };
+const INPUT: Record<Field, string> = { reason: "[name=reason]", starts: "[name=from]", expires: "[name=until]", confirm: "[name=confirm]" };
 const STANDING: ReadonlySet<Act> = new Set(["forced_open", "forced_closed"]);
 
 export class PbHand extends HTMLElement {
-  static observedAttributes = ["data-instances", "data-calls", "data-deaf", "data-mode"];
+  static observedAttributes = ["data-instances", "data-calls", "data-deaf", "data-mode", "data-planned", "data-confirm", "data-guard", "data-another"];
   #busy = false;
   /** What was wished here and is still spoken of. */
   #wish: Wish | null = null;
@@ -53,18 +54,43 @@ export class PbHand extends HTMLElement {
     return counted(Number(this.dataset["instances"] ?? "0"), "instance");
   }
 
+  #find<T extends HTMLElement>(selector: string): T {
+    return this.querySelector<T>(selector) as T;
+  }
+
   #say(): void {
     const act = this.#act;
     const standing = STANDING.has(act);
+    this.#find("[data-confirming]").hidden = this.dataset["confirm"] === undefined;
+    // What forces nothing is not the guard's to forbid.
+    this.#find("[data-glass]").hidden = !standing || this.dataset["guard"] === undefined;
+    this.#find("[data-guard-words]").textContent = this.dataset["guard"] ?? "";
     (this.querySelector("[data-expiry]") as HTMLElement).hidden = !standing;
-    const until = this.querySelector<HTMLInputElement>("[name=until]") as HTMLInputElement;
-    const chosen = this.#value("for") === "until";
-    if (until.hidden && chosen && until.value === "") until.value = inAnHour();
-    until.hidden = !chosen;
-    if (!chosen) this.#excuse("expires");
-    (this.querySelector("[data-consequence]") as HTMLElement).textContent = this.#consequence(act);
-    const button = this.querySelector("[type=submit]") as HTMLButtonElement;
-    button.textContent = `${VERB[act]} on ${this.#where}`;
+    (this.querySelector("[data-start]") as HTMLElement).hidden = !standing;
+    this.#moment("from", "starts", this.#value("start") === "later", 1);
+    this.#moment("until", "expires", this.#value("for") === "until", this.#isLater ? 2 : 1);
+    const another = this.dataset["another"] === undefined ? "" : ` Takes effect once another person has approved it: ${this.dataset["another"]}`;
+    this.#find("[data-consequence]").textContent = this.#consequence(act) + another;
+    const where = this.#allDeaf ? " although nobody obeys" : ` on ${this.#where}`;
+    const what = this.#isLater ? `Plan: ${VERB[act].toLowerCase()}${where}` : `${VERB[act]}${where}`;
+    this.#find("[type=submit]").textContent = another === "" ? what : `Ask: ${what[0]?.toLowerCase()}${what.slice(1)}`;
+  }
+
+  /** Shows the field of a moment where it is asked for, with a first suggestion. */
+  #moment(name: string, field: Field, chosen: boolean, hours: number): void {
+    const input = this.querySelector<HTMLInputElement>(`[name=${name}]`) as HTMLInputElement;
+    if (input.hidden && chosen && input.value === "") input.value = inHours(hours, now());
+    input.hidden = !chosen;
+    if (!chosen) this.#excuse(field);
+  }
+
+  get #isLater(): boolean {
+    return STANDING.has(this.#act) && this.#value("start") === "later";
+  }
+
+  get #allDeaf(): boolean {
+    const instances = Number(this.dataset["instances"] ?? "0");
+    return instances > 0 && Number(this.dataset["deaf"] ?? "0") === instances;
   }
 
   #consequence(act: Act): string {
@@ -72,10 +98,16 @@ export class PbHand extends HTMLElement {
     const calls = Number(this.dataset["calls"] || "NaN");
     const about = Number.isNaN(calls) || calls === 0 ? "all calls" : `about ${perSecond(calls)} calls/s`;
     const deaf = Number(this.dataset["deaf"] ?? "0");
-    const all = deaf === Number(this.dataset["instances"] ?? "0");
-    const who = all ? "None of them hears of it: they are" : deaf === 1 ? "One of them does not hear of it: it is" : `${deaf} of them do not hear of it: they are`;
+    const who = deaf === 1 ? "One of them does not hear of it: it is" : `${deaf} of them do not hear of it: they are`;
     const unheard = deaf === 0 ? "" : ` ${who} known by events alone.`;
-    const after = unheard + (this.dataset["mode"] ? " Replaces the override that stands." : "");
+    const replaces = this.dataset["mode"] ? " Replaces the override that stands." : "";
+    const waits = this.dataset["planned"] !== undefined && !this.#isLater ? " What is planned waits until this one ends." : "";
+    const plans = this.dataset["planned"] !== undefined && this.#isLater ? " Replaces what is planned." : "";
+    const after = unheard + replaces + waits + plans;
+    if (this.#allDeaf) {
+      const live = `Nobody obeys: ${this.#where === "1 instance" ? "the one instance is" : "all instances are"} known by events alone.`;
+      return STANDING.has(act) ? `${live} It stands for those to come.${replaces}${waits}${plans}` : `${live} Nothing happens.`;
+    }
     switch (act) {
       case "forced_open":
         return `Refuses ${about} to ${target}, in ${this.#where} and those to come.${after}`;
@@ -94,8 +126,12 @@ export class PbHand extends HTMLElement {
     const act = this.#act;
     const reason = this.#value("reason");
     if (reason === "") this.#error("reason", "Say why: it stands in the audit log, and beside the breaker while it lasts.");
-    const expiry = STANDING.has(act) ? this.#expiry() : null;
-    if (reason === "" || (STANDING.has(act) && expiry === null)) {
+    const start = this.#start();
+    const expiry = STANDING.has(act) ? this.#expiry(start ?? {}) : null;
+    const { confirm: name } = this.dataset;
+    const confirmed = name === undefined || this.#value("confirm") === name;
+    if (!confirmed) this.#error("confirm", `Type “${name}”, where this acts.`);
+    if (reason === "" || !confirmed || (STANDING.has(act) && expiry === null) || start === null) {
       this.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
       return;
     }
@@ -103,8 +139,8 @@ export class PbHand extends HTMLElement {
     const id = this.dataset["breakerId"] ?? "";
     const answer =
       act === "trip" || act === "reset"
-        ? await command(id, act, reason)
-        : await override(id, { mode: act, reason, ...(expiry as Expiry) });
+        ? await command(id, act, reason, this.#carried())
+        : await override(id, { mode: act, reason, ...start, ...(expiry as Expiry), ...this.#carried() });
     this.#busy = false;
     if (!answer.ok) {
       this.#refused(answer.problem);
@@ -112,9 +148,27 @@ export class PbHand extends HTMLElement {
     }
     this.#form.reset();
     this.#say();
+    if (waits(answer.value)) {
+      this.#outcome(`${VERB[act]}: waits for another person until ${clock(answer.value.expires_at)}. Nothing is done yet.`);
+      document.dispatchEvent(new Event("pb-refresh"));
+      return;
+    }
+    if (start.starts_at !== undefined) {
+      this.#outcome("Planned. It stands above until it begins, and can be cancelled there.");
+      document.dispatchEvent(new Event("pb-refresh"));
+      return;
+    }
     this.#wish = { verb: VERB[act], revision: answer.value.revision, standing: STANDING.has(act) };
     this.#follow();
     document.dispatchEvent(new Event("pb-refresh"));
+  }
+
+  #carried(): Carried {
+    const glass = this.#find<HTMLInputElement>("[name=glass]");
+    return {
+      ...(this.dataset["confirm"] === undefined ? {} : { confirm: this.#value("confirm") }),
+      ...(glass.checked && !this.#find("[data-glass]").hidden ? { break_glass: GUARD } : {}),
+    };
   }
 
   /** The page has been refreshed: says what the instances have made of the wish by now. */
@@ -126,22 +180,29 @@ export class PbHand extends HTMLElement {
     this.#outcome(told?.text ?? "", told?.bad);
   };
 
-  #expiry(): Expiry | null {
-    const chosen = this.#value("for");
-    if (chosen === "never") return { no_expiry: true };
-    if (chosen !== "until") return { expires_in: Number(chosen) };
-    const moment = new Date(this.#value("until"));
-    if (Number.isNaN(moment.getTime())) this.#error("expires", "Choose the day and time at which it ends.");
-    else if (moment.getTime() <= now()) this.#error("expires", "That time is past: choose one ahead.");
-    else return { expires_at: moment.toISOString() };
+  #start(): Start | null {
+    if (!this.#isLater) return {};
+    const start = startOf("later", this.#value("from"), now());
+    if (typeof start !== "string") return start;
+    this.#error("starts", start);
+    return null;
+  }
+
+  #expiry(start: Start): Expiry | null {
+    const expiry = expiryOf(this.#value("for"), this.#value("until"), start, now());
+    if (typeof expiry !== "string") return expiry;
+    this.#error("expires", expiry);
     return null;
   }
 
   #refused(problem: Problem): void {
     let placed = false;
+    // Somebody was faster, or the limits are new: then this page did not know of it.
+    if (problem.guard === GUARD) this.dataset["guard"] = problem.detail;
+    if (problem.errors.some(({ loc }) => loc.includes("confirm"))) this.dataset["confirm"] ??= this.dataset["within"] ?? "";
     for (const { loc, msg } of problem.errors) {
       const place = loc.map(String);
-      const field = place.includes("reason") ? "reason" : place.some((name) => name.startsWith("expires") || name === "no_expiry") ? "expires" : null;
+      const field = place.includes("reason") ? "reason" : place.includes("starts_at") ? "starts" : place.includes("confirm") ? "confirm" : place.some((name) => name.startsWith("expires") || name === "no_expiry") ? "expires" : null;
       if (field === null) continue;
       this.#error(field, msg);
       placed = true;
@@ -168,16 +229,12 @@ export class PbHand extends HTMLElement {
 
   #clear(): void {
     this.#excuse("reason");
+    this.#excuse("starts");
     this.#excuse("expires");
+    this.#excuse("confirm");
     this.#wish = null;
     this.#outcome("");
   }
-}
-
-/** The next full minute an hour from now, as a field for local time wants it. */
-function inAnHour(): string {
-  const at = new Date(now() + 3_600_000 + 59_999);
-  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
 /** What the live instances say, from the page's own table. */
@@ -187,6 +244,7 @@ function reported(): Reported[] {
     applied: Number(dataset["applied"]),
     refused: dataset["refused"] ? Number(dataset["refused"]) : null,
     error: dataset["error"] ?? "",
+    deaf: dataset["deaf"] !== undefined,
   }));
 }
 

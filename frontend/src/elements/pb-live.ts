@@ -72,13 +72,8 @@ export class PbLive extends HTMLElement {
   #show(): void {
     const link = this.#link;
     if (link === null) return;
-    if (link.state === "refused") {
-      // The session ended: the sign-in page says so and leads back here.
-      window.location.assign(`/login/?next=${encodeURIComponent(window.location.pathname + window.location.search)}`);
-      return;
-    }
     if (link.state === "live") this.#heardAt = now() - (performance.now() - (link.lastHeard ?? performance.now()));
-    const shown = this.#paused ? "paused" : link.state;
+    const shown = this.#paused && link.state !== "refused" ? "paused" : link.state;
     const word = this.querySelector(".live-word");
     const age = lasting((now() - this.#heardAt) / 1_000);
     const words = { live: "Live", connecting: "Connecting", paused: "Paused", stale: `Stale · ${age}`, refused: "Signed out" }[shown];
@@ -91,6 +86,14 @@ export class PbLive extends HTMLElement {
     document.documentElement.dataset["link"] = shown;
     markAway(shown === "stale");
     this.dispatchEvent(new LinkEvent(shown === "live"));
+    if (shown === "refused") this.#leave();
+  }
+
+  /** The session ended: the sign-in page says so and leads back here. Once, for a second call would break
+   * the first one off while it is on its way. */
+  #leave(): void {
+    window.clearInterval(this.#timer);
+    window.location.assign(`/login/?next=${encodeURIComponent(window.location.pathname + window.location.search)}`);
   }
 
   /** The strip across the page while the picture is not live. Said once to screen readers, not each second. */

@@ -1,8 +1,10 @@
-/** Releasing an override: one button, then the reason that the audit log asks for. */
+/** Releasing an override, or (data-planned) cancelling the planned one: one button, then the reason that the audit log asks for. */
 
 import { release } from "../api/breakers";
 
 export class PbRelease extends HTMLElement {
+  #busy = false;
+
   connectedCallback(): void {
     const form = this.querySelector("form") as HTMLFormElement;
     const open = this.querySelector("[data-open]") as HTMLButtonElement;
@@ -19,7 +21,7 @@ export class PbRelease extends HTMLElement {
     };
     form.onsubmit = (event) => {
       event.preventDefault();
-      void this.#release(form);
+      if (!this.#busy) void this.#release(form);
     };
   }
 
@@ -34,13 +36,15 @@ export class PbRelease extends HTMLElement {
       input.focus();
       return;
     }
-    const answer = await release(this.dataset["breakerId"] ?? "", reason);
+    this.#busy = true;
+    const answer = await release(this.dataset["breakerId"] ?? "", reason, this.dataset["planned"] !== undefined);
+    this.#busy = false;
     if (answer.ok) {
       form.reset();
       form.hidden = true;
       (this.querySelector("[data-open]") as HTMLElement).hidden = false;
       // The card goes with its override; the sentence at the head tells what the breaker is now.
-      document.getElementById("breaker-says")?.focus();
+      (document.getElementById("breaker-says") ?? document.getElementById("main"))?.focus();
       document.dispatchEvent(new Event("pb-refresh"));
     } else error.textContent = [answer.problem.title, answer.problem.detail].filter(Boolean).join(". ");
   }

@@ -12,6 +12,7 @@ import { everySecond, now } from "../live/clock";
 import { Store } from "../live/store";
 import { tabTitle } from "../model/headline";
 import { isState, type Summary } from "../model/summary";
+import { badge } from "../page/badge";
 import { hue } from "../page/hue";
 import { setTitle } from "../page/title";
 
@@ -27,7 +28,10 @@ const picker = document.querySelector<HTMLSelectElement>("[data-environment]");
 if (board !== null && live !== null) wire(board, live);
 
 function wire(board: PbBoard, live: PbLive): void {
-  const store = new Store(JSON.parse(document.getElementById("board-data")?.textContent ?? "[]") as Summary[]);
+  const data = document.getElementById("board-data")?.textContent;
+  const store = new Store(JSON.parse(data ?? "[]") as Summary[]);
+  /** Of a large fleet the page holds a part: the server's paint stands until all of it is there. */
+  let whole = data != null;
   let ribbonEnd = now();
   const history = new History(now, paint);
   let painting = false;
@@ -42,7 +46,7 @@ function wire(board: PbBoard, live: PbLive): void {
     painting = true;
     requestAnimationFrame(() => {
       painting = false;
-      if (live.paused) return;
+      if (live.paused || !whole) return;
       board.summaries = new Map(store.breakers);
       title([...store.breakers.values()]);
       void board.updateComplete.then(() => {
@@ -59,6 +63,7 @@ function wire(board: PbBoard, live: PbLive): void {
     if (frame.type !== "snapshot" && frame.type !== "changes") return;
     const { changed, gap } = store.apply(frame);
     if (gap) live.resync();
+    if (frame.type === "snapshot" && frame.part === frame.parts && !gap) whole = true;
     if (changed.size > 0) paint();
   });
   live.addEventListener("pb-link", (event) => {
@@ -108,7 +113,7 @@ function wire(board: PbBoard, live: PbLive): void {
     badge("incidents", found.filter((incident) => incident.status === "firing").length);
   }
 
-  board.summaries = new Map(store.breakers);
+  if (whole) board.summaries = new Map(store.breakers);
   paint();
   live.resync(); // Frames that came before this page listened are asked for again.
 }
@@ -129,14 +134,6 @@ function toAddress({ environment, text, states }: BoardFilter): void {
   if (states.size > 0) query.set("state", [...states].join(","));
   const search = query.toString();
   window.history.replaceState(null, "", search === "" ? "/" : `/?${search}`);
-}
-
-function badge(name: string, count: number): void {
-  for (const element of document.querySelectorAll<HTMLElement>(`[data-badge="${name}"]`)) {
-    element.hidden = count === 0;
-    const said = element.querySelector("[data-count]");
-    if (said !== null) said.textContent = String(count);
-  }
 }
 
 function mark(picker: HTMLSelectElement, environment: string): void {

@@ -2,23 +2,30 @@
 
 import "../elements/pb-act";
 import "../elements/pb-live";
+import "../elements/pb-matching";
+import "../elements/pb-preview";
 import type { FrameEvent, LinkEvent, PbLive } from "../elements/pb-live";
 import "../elements/pb-secret";
 import "../elements/pb-time";
 import { setServerTime } from "../live/clock";
 import type { Frame } from "../live/frames";
+import { watchApprovals } from "../page/approvals";
 import { Refresher } from "../page/refresh";
 import { copyButtons } from "../page/copy";
 import { keys } from "../page/keys";
+import { sendOnce } from "../page/once";
 import { watchParts } from "../page/parts";
 
 setServerTime(document.documentElement.dataset["now"] ?? "");
 keys();
 copyButtons();
+sendOnce();
 const notice = document.querySelector<HTMLElement>("[data-parts-notice]");
 if (notice !== null) watchParts(notice);
 
 const live = document.querySelector<PbLive>("pb-live");
+// There for those who may approve.
+if (live !== null && document.querySelector(".to-approve") !== null) watchApprovals(live);
 const regions = document.querySelectorAll<HTMLElement>("[data-refresh]");
 
 if (live !== null && regions.length > 0) {

@@ -18,7 +18,7 @@ const SAID: [State, string][] = [
   ["forced_closed", "held closed"],
 ];
 
-/** What is held closed works. */
+/** What is held closed works, unless it would be open: see `covered`. */
 const GRAVE = SAID.slice(0, -1);
 
 /** "2 open, both on catalog. 1 forced open, 1 probing, 1 lost." or "All 570 breakers closed."; `filtered` where
@@ -32,11 +32,12 @@ export function headline(summaries: readonly Summary[], filtered = false): Part[
     return [{ text: `All ${counted(summaries.length, "breaker")}${filtered ? " shown are" : ""} closed.` }];
   }
   if (present.length === 1 && counts.forced_closed > 0) {
-    if (counts.closed === 0) return [{ text: `${counts.forced_closed} held closed`, state: "forced_closed" }, { text: "." }];
+    if (counts.closed === 0) return [{ text: `${counts.forced_closed} held closed`, state: "forced_closed" }, { text: "." }, ...covered(summaries)];
     return [
       { text: `${counted(counts.closed, "breaker")} closed, ` },
       { text: `${counts.forced_closed} held closed`, state: "forced_closed" },
       { text: " by hand." },
+      ...covered(summaries),
     ];
   }
   // What is held closed works: it is only said when nothing graver is.
@@ -49,7 +50,17 @@ export function headline(summaries: readonly Summary[], filtered = false): Part[
   if (rest.length > 0) {
     parts.push({ text: ` ${rest.map(([state, said]) => `${counts[state]} ${said}`).join(", ")}.` });
   }
-  return parts;
+  return [...parts, ...covered(summaries)];
+}
+
+/** The outages that are held closed: calls go through, and fail. */
+function covered(summaries: readonly Summary[]): Part[] {
+  const count = failing(summaries);
+  return count === 0 ? [] : [{ text: " " }, { text: `${count} held closed, yet failing`, state: "open" }, { text: "." }];
+}
+
+function failing(summaries: readonly Summary[]): number {
+  return summaries.filter((one) => one.state === "forced_closed" && one.naturally_open > 0).length;
 }
 
 /** Where the gravest ones are, if that can be said shortly. */
@@ -84,7 +95,9 @@ export function filteredUnderline(shown: readonly Summary[], hidden: readonly Su
 
 /** The board in a browser's tab: its gravest news. */
 export function tabTitle(summaries: readonly Summary[]): string {
-  return `${graveCounts(summaries)[0] ?? (summaries.length > 0 ? "All closed" : "Board")} · Panelboard`;
+  const count = failing(summaries);
+  const calm = count > 0 ? `${count} held closed, yet failing` : summaries.length > 0 ? "All closed" : "Board";
+  return `${graveCounts(summaries)[0] ?? calm} · Panelboard`;
 }
 
 /** "2 open", "1 probing", gravest first. */

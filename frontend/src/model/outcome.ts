@@ -15,6 +15,8 @@ export interface Reported {
   applied: number;
   refused: number | null;
   error: string;
+  /** Known by events alone: it never hears of a wish. */
+  deaf?: boolean;
 }
 
 export interface Seen {
@@ -37,6 +39,12 @@ export function outcome(wish: Wish, seen: Seen): Outcome | null {
   const waiting = seen.instances.filter((one) => one.applied < wish.revision);
   const refusals = waiting.filter((one) => one.refused !== null && one.refused >= wish.revision);
   const applied = `${seen.instances.length - waiting.length} of ${seen.instances.length} applied.`;
+  const deaf = waiting.filter((one) => one.deaf === true);
+  if (deaf.length > 0 && deaf.length === seen.instances.length) {
+    const stands = wish.standing ? "recorded, and nobody obeys it" : "nobody obeys it";
+    return { text: `${wish.verb}: ${stands}. ${counted(deaf.length, "instance")}, known by events alone.`, bad: true };
+  }
   const refused = refusals.map((one) => ` ${one.instance} refused: ${one.error}.`);
+  if (deaf.length > 0) refused.push(` ${counted(deaf.length, "instance")} cannot obey: known by events alone.`);
   return { text: `${wish.verb}: ${applied}${refused.join("")}`, bad: refused.length > 0 };
 }

@@ -11,6 +11,8 @@ export interface Override {
   instances: string[] | null;
   applied: number;
   pending: number;
+  /** Of the pending: known by events alone, so that they never hear of it. */
+  unreachable?: number;
 }
 
 export interface Summary {
@@ -25,7 +27,11 @@ export interface Summary {
   since: string | null;
   /** The beginning of the outage, its probes included. */
   not_closed_since: string | null;
+  /** Live instances that an override holds and whose library would be open. */
+  naturally_open: number;
   failure_rate: number | null;
+  /** Of what calls the rate is, if not of those of now. */
+  rate_of: "trials" | "before" | null;
   calls_per_second: number | null;
   override: Override | null;
   revision: number;

@@ -56,6 +56,12 @@ export function rateWords(summary: Pick<Summary, "failure_rate" | "calls_per_sec
   return summary.calls_per_second === 0 ? "no calls" : "no rate yet";
 }
 
+/** What stands after a rate: of which calls it is. */
+export function rateTail(summary: Pick<Summary, "rate_of">): string {
+  if (summary.rate_of === "trials") return "of trials failing";
+  return summary.rate_of === "before" ? "before it closed" : "failing";
+}
+
 export function perSecond(calls: number): string {
   return calls >= 10 ? String(Math.round(calls)) : String(Math.round(calls * 10) / 10);
 }
@@ -82,8 +88,10 @@ export function instanceWords(summary: Summary): string {
   if (total === 0) return "no instances";
   const lost = summary.states.unknown ?? 0;
   if (summary.override) {
-    const { applied, pending } = summary.override;
-    const words = `${applied} of ${applied + pending} applied`;
+    const { applied, pending, unreachable = 0 } = summary.override;
+    const deaf = unreachable > 0 ? `, ${unreachable} cannot obey` : "";
+    const beneath = summary.naturally_open > 0 ? `, ${summary.naturally_open} would be open` : "";
+    const words = `${applied} of ${applied + pending} applied${deaf}${beneath}`;
     return lost > 0 ? `${words}, ${lost} lost` : words;
   }
   if (summary.state === "unknown") return `${lost} of ${total} lost`;
@@ -104,4 +112,9 @@ export function instanceMarks(summary: Summary, most = 10): { marks: State[]; mo
 /** The one thing to call a breaker: "orders → catalog", or by its own name where no target is known. */
 export function title(summary: Pick<Summary, "service" | "breaker" | "target">): string {
   return summary.target === null ? `${summary.service} · ${summary.breaker}` : `${summary.service} → ${summary.target}`;
+}
+
+/** A time of today as people read it: "14:05". */
+export function clock(at: string): string {
+  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
