@@ -1,6 +1,6 @@
 """What watching a breaker costs a guarded call: instrumented against bare, as a ratio.
 
-    python benchmarks/sdk_overhead.py [--rounds 60]
+    python benchmarks/sdk_overhead.py [--rounds 60] [--library purgatory]
 
 Rounds of both kinds alternate, and the median of the rounds' ratios counts, so that a busy
 machine disturbs both alike. Three functions: `trivial` returns its argument (all that is
@@ -11,6 +11,7 @@ on loopback. The panel is one that is down, and one that answers: both must cost
 from __future__ import annotations
 
 import argparse
+import asyncio
 import http.client
 import http.server
 import json
@@ -21,10 +22,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
+import aiobreaker
+import circuitbreaker
+import interlock
 import panelboard_client
+import purgatory
 import pybreaker
 from websockets.sync.server import ServerConnection, serve
 
@@ -86,81 +93,164 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
-def seconds(call: Callable[..., object], func: Callable[..., object], times: int) -> float:
+Way = Callable[[Callable[[int], object]], Callable[[], object]]
+"""Guards a function as a service would; what it answers makes one call, or gives its coroutine."""
+
+
+def by_pybreaker(panel: panelboard_client.Panel | None) -> Way:
+    breaker = watched(panel, pybreaker.CircuitBreaker())
+    return lambda func: partial(breaker.call, func, 1)
+
+
+def by_circuitbreaker(panel: panelboard_client.Panel | None) -> Way:
+    breaker = watched(panel, circuitbreaker.CircuitBreaker(name="watched"))
+    return lambda func: partial(breaker(func), 1)
+
+
+def by_aiobreaker(panel: panelboard_client.Panel | None) -> Way:
+    breaker = watched(panel, aiobreaker.CircuitBreaker())
+    return lambda func: partial(breaker.call_async, as_coroutine(func), 1)
+
+
+def by_purgatory(panel: panelboard_client.Panel | None) -> Way:
+    breaker = watched(panel, purgatory.SyncCircuitBreakerFactory().get_breaker("watched"))
+
+    def guard(func: Callable[[int], object]) -> Callable[[], object]:
+        def call() -> object:
+            with breaker:
+                return func(1)
+
+        return call
+
+    return guard
+
+
+def by_interlock(panel: panelboard_client.Panel | None) -> Way:
+    breaker = watched(panel, interlock.CircuitBreaker(name="watched"))
+    return lambda func: partial(breaker.call_sync, func, 1)
+
+
+WAYS: dict[str, Callable[[panelboard_client.Panel | None], Way]] = {
+    "pybreaker": by_pybreaker,
+    "circuitbreaker": by_circuitbreaker,
+    "aiobreaker": by_aiobreaker,
+    "purgatory": by_purgatory,
+    "interlock": by_interlock,
+}
+ASYNC = {"aiobreaker"}
+
+
+def watched(panel: panelboard_client.Panel | None, breaker: Any) -> Any:
+    return breaker if panel is None else panel.watch(breaker, name="watched")
+
+
+def as_coroutine(func: Callable[[int], object]) -> Callable[[int], Coroutine[Any, Any, object]]:
+    async def coroutine(value: int) -> object:
+        return func(value)
+
+    return coroutine
+
+
+def seconds(call: Callable[[], object], times: int) -> float:
     began = time.perf_counter()
     for _ in range(times):
-        call(func, 1)
+        call()
     return (time.perf_counter() - began) / times
 
 
-def ratio(
-    bare: pybreaker.CircuitBreaker,
-    watched: pybreaker.CircuitBreaker,
-    func: Callable[..., object],
-    *,
-    times: int,
-    rounds: int,
-) -> tuple[float, float, float]:
-    """Microseconds bare and watched (best rounds), and the median ratio."""
+def seconds_async(call: Callable[[], Any], times: int) -> float:
+    async def all_of_them() -> float:
+        began = time.perf_counter()
+        for _ in range(times):
+            await call()
+        return (time.perf_counter() - began) / times
+
+    return asyncio.run(all_of_them())
+
+
+def burst(library: str, which: str, url: str) -> None:
+    """A process that times its kind of call once for each line that it reads; "" is bare."""
+    logging.disable(logging.CRITICAL)
+    timed = seconds_async if library in ASYNC else seconds
+    with ExitStack() as stack:
+        panel = None
+        if url:
+            panel = stack.enter_context(
+                panelboard_client.connect(url=url, api_key="k", service="bench")
+            )
+        way = WAYS[library](panel)
+        if which == "http":
+            port = stack.enter_context(http_server())
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+
+            def ask(_: int) -> bytes:
+                connection.request("GET", "/")
+                return connection.getresponse().read()
+
+            call, times = way(ask), 50
+        else:
+            call, times = (way(trivial), 10000) if which == "trivial" else (way(encode), 300)
+        timed(call, times)
+        for _ in sys.stdin:
+            print(timed(call, times), flush=True)
+
+
+def ratio(library: str, which: str, url: str, rounds: int) -> tuple[float, float, float]:
+    """Microseconds bare and watched (best rounds), and the median ratio.
+
+    A process for each kind: the interpreter specialises code to the objects that it has seen,
+    and a service does not watch one breaker and leave its twin alone.
+    """
     pairs = []
-    for number in range(rounds):
-        # Whoever goes first in a round has the colder cache.
-        both = [bare.call, watched.call]
-        if number % 2:
-            both.reverse()
-        first, second = (seconds(call, func, times) for call in both)
-        pairs.append((second, first) if number % 2 else (first, second))
+    with one_that_bursts(library, which, "") as bare, one_that_bursts(library, which, url) as other:
+        for number in range(rounds):
+            # Whoever goes first in a round has the colder cache.
+            both = [bare, other] if number % 2 == 0 else [other, bare]
+            first, second = (each() for each in both)
+            pairs.append((first, second) if number % 2 == 0 else (second, first))
     middle = statistics.median(after / before for before, after in pairs)
     return min(b for b, _ in pairs) * 1e6, min(w for _, w in pairs) * 1e6, middle
 
 
-def measure(which: str, url: str, rounds: int) -> None:
-    logging.disable(logging.CRITICAL)
-    with panelboard_client.connect(url=url, api_key="k", service="bench") as panel:
-        bare = pybreaker.CircuitBreaker()
-        watched = panel.watch(pybreaker.CircuitBreaker(), name="watched")
-        if which == "http":
-            with http_server() as port:
-                connection = http.client.HTTPConnection("127.0.0.1", port)
+@contextmanager
+def one_that_bursts(library: str, which: str, url: str) -> Iterator[Callable[[], float]]:
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--burst", library, which, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process:
 
-                def ask(_: int) -> bytes:
-                    connection.request("GET", "/")
-                    return connection.getresponse().read()
+        def once() -> float:
+            print(file=process.stdin, flush=True)
+            return float(process.stdout.readline())  # type: ignore[union-attr]
 
-                found = ratio(bare, watched, ask, times=100, rounds=rounds)
-        else:
-            func, times = (trivial, 20000) if which == "trivial" else (encode, 1000)
-            ratio(bare, watched, func, times=times, rounds=3)
-            found = ratio(bare, watched, func, times=times, rounds=rounds)
-    print("{:10.2f} {:12.2f} {:8.3f}".format(*found))
+        yield once
+        process.stdin.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--one", nargs=2, metavar=("FUNCTION", "URL"), help=argparse.SUPPRESS)
+    parser.add_argument("--library", choices=WAYS, action="append", help="default: all")
+    parser.add_argument("--burst", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        measure(*options.one, options.rounds)
+    if options.burst:
+        burst(*options.burst)
         return
-    print(f"{'panel':8} {'function':8} {'bare us':>10} {'watched us':>12} {'ratio':>8}")
+    print(
+        f"{'library':14} {'panel':8} {'function':8} {'bare us':>10} {'watched us':>12} {'ratio':>8}"
+    )
     with panel_that_answers() as answering:
-        for panel, url in (("answers", answering), ("down", closed_port())):
-            for which in ("trivial", "json", "http"):
-                # A process each: the interpreter specialises code to what it has seen.
-                print(f"{panel:8} {which:8}", end=" ", flush=True)
-                subprocess.run(
-                    [
-                        sys.executable,
-                        __file__,
-                        "--rounds",
-                        str(options.rounds),
-                        "--one",
-                        which,
-                        url,
-                    ],
-                    check=True,
-                )
+        for library in options.library or WAYS:
+            for panel, url in (("answers", answering), ("down", closed_port())):
+                for which in ("trivial", "json", "http"):
+                    found = ratio(library, which, url, options.rounds)
+                    print(f"{library:14} {panel:8} {which:8}", end=" ")
+                    print("{:10.2f} {:12.2f} {:8.3f}".format(*found), flush=True)
 
 
 if __name__ == "__main__":
