@@ -11,8 +11,8 @@ import sys
 
 from setup import ROOT, env_for, node_and_npm
 
-WORKERS = max(2, min(4, os.cpu_count() or 2))
-"""Each has servers and processes of its own beside it; more than this wait for each other."""
+WORKERS = min(4, (os.cpu_count() or 2) + 1)
+"""One more than processors, for tests wait now and then; each has servers of its own beside it, so not many more."""
 
 
 def main(arguments: list[str]) -> int:

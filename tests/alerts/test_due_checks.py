@@ -100,3 +100,19 @@ def test_a_kind_that_fails_stops_no_other_rule():
     evaluate_pending()
 
     assert [one.rule_name for one in Incident.objects.all()] == ["good"]
+
+
+def test_what_came_due_while_nobody_judged_fires_in_its_own_time():
+    make_rule(kind="patient")
+    breaker = make_breaker()
+    begin = database_now() - timedelta(minutes=10)
+    row = happens(breaker, "open", at=begin)
+    row.since = begin
+    row.save()
+    happens(breaker, "closed", at=begin + timedelta(minutes=6))
+
+    evaluate_pending()
+
+    incident = Incident.objects.get()
+    assert incident.started_at == begin + WAIT
+    assert incident.resolved_at == begin + timedelta(minutes=6)

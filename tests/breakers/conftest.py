@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.poller import CLOSED, Poller
 from tests.support.web import Web, serve
 
 
@@ -12,3 +13,12 @@ async def web(transactional_db: None) -> AsyncIterator[Web]:
     """A web process on this worker's database, for this test alone."""
     async with serve() as running:
         yield running
+
+
+@pytest.fixture
+async def poller(web: Web) -> Poller:
+    """One that has said hello and knows that nothing is wished."""
+    made = Poller(web)
+    await made.hello(CLOSED)
+    assert await made.all() == []
+    return made

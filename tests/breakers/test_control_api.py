@@ -9,8 +9,8 @@ from django.db import ProgrammingError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from breakers.models import AuditEntry, Breaker, Environment, Override, Person, Role
-from tests.support.make import make_breaker, make_key
+from breakers.models import AuditEntry, Breaker, Environment, Instance, Override, Person, Role
+from tests.support.make import make_breaker, make_instance, make_key
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +44,17 @@ def delete(client: Client, breaker: Breaker, body: dict[str, Any], **more: Any) 
 @pytest.mark.parametrize(("role", "status"), ROLE_CASES)
 def test_a_role_is_enforced_on_control(role: str, status: int) -> None:
     assert put(sign_in(role), make_breaker()).status_code == status
+
+
+def test_the_summary_counts_what_an_override_holds_that_would_be_open() -> None:
+    breaker = make_breaker(instances=())
+    make_instance(breaker, "a", state="forced_closed", natural_state="open")
+    make_instance(breaker, "b", state="forced_closed", natural_state="closed")
+    make_instance(breaker, "c", state="open", natural_state="open")
+
+    said = Client().get(f"/api/v1/breakers/{breaker.pk}", headers=bearer("read")).json()
+
+    assert said["naturally_open"] == 1
 
 
 def test_a_cookie_needs_the_csrf_token() -> None:
@@ -149,14 +160,34 @@ def test_a_release_needs_something_to_release_and_a_reason(client: Client) -> No
     assert Override.objects.get().end == "released"
 
 
-def test_an_override_for_later_is_refused_rather_than_made_now() -> None:
-    breaker = make_breaker()
+@pytest.mark.parametrize(("offset", "status"), [(0, 200), (-1, 412)])
+def test_a_release_minds_the_revision_too(client: Client, offset: int, status: int) -> None:
+    breaker, headers = make_breaker(), bearer("operate")
+    revision = put(client, breaker, headers=headers).json()["revision"]
+    if_match = {"If-Match": f'"{revision + offset}"'}
 
-    answer = put(sign_in("operator"), breaker, FORCE | {"starts_at": "2030-01-01T00:00:00Z"})
+    answer = delete(client, breaker, {"reason": "back"}, headers=headers | if_match)
 
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["loc"] == ["starts_at"]
-    assert not Override.objects.exists()
+    assert answer.status_code == status
+    assert Override.objects.filter(ended_at=None).exists() == (status == 412)
+
+
+def test_instances_that_cannot_obey_are_named(client: Client) -> None:
+    breaker, headers = make_breaker(instances=["one", "two"]), bearer("operate")
+    Instance.objects.filter(name="one").update(connected=True)
+    command = {"command": "trip", "reason": "x"}
+
+    forced = put(client, breaker, headers=headers).json()
+    excepted = put(client, breaker, FORCE | {"except": ["two"]}, headers=headers).json()
+    tripped = client.post(
+        f"/api/v1/breakers/{breaker.pk}/commands",
+        command,
+        content_type="application/json",
+        headers=headers,
+    ).json()
+
+    assert (forced["unreachable"], excepted["unreachable"]) == (["two"], [])
+    assert tripped["unreachable"] == ["two"]
 
 
 def test_an_override_without_expiry_is_said_aloud(client: Client) -> None:
@@ -274,3 +305,17 @@ def test_if_match_takes_a_list_and_compares_strongly(if_match: str, status: int)
     headers = bearer("operate") | {"If-Match": if_match.format(now=breaker.revision)}
 
     assert put(Client(), breaker, headers=headers).status_code == status
+
+
+def test_what_hands_did_is_told_to_whoever_sees_the_breaker(client: Client) -> None:
+    breaker, headers = make_breaker(), bearer("operate")
+    command = {"command": "trip", "reason": "to see"}
+    path = f"/api/v1/breakers/{breaker.pk}"
+    client.post(f"{path}/commands", command, content_type="application/json", headers=headers)
+    put(client, breaker, headers=headers)
+
+    newest, oldest = client.get(f"{path}/acts", headers=bearer("read")).json()["items"]
+
+    assert (oldest["act"], oldest["by"], oldest["reason"]) == ("trip", "k", "to see")
+    assert (newest["act"], newest["mode"], newest["revision"]) == ("override", "forced_open", 2)
+    assert "address" not in newest

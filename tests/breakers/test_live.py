@@ -10,9 +10,14 @@ from django.db import connection
 from django.test import Client
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from alerts.evaluate import evaluate_pending
+from breakers.live import frames
+from breakers.live.hub import BEHIND_MAX, Reader, View
+from breakers.live.match import Filter, Limits, Match
 from breakers.models import Person, Role
+from dashboard.sockets import SocketProtocol
 from tests.support.make import make_key, make_rule
 from tests.support.web import Watcher, Web
 
@@ -136,14 +141,12 @@ async def test_of_an_incident_a_limited_key_is_told_its_own_breakers_alone(web: 
     ]
     # Of the first, which was of “orders” alone, it was told nothing.
     assert [one["breakers"] for one in own.incidents] == [[ids["feed"]]]
-    assert "orders" not in own.incidents[0]["summary"]
+    assert own.incidents[0]["summary"] == "feed/catalog opened in prod"
+    assert all_of_it.incidents[1]["summary"].startswith("catalog: 2 breakers of 2 services")
 
 
 async def test_a_slow_socket_gets_a_fresh_snapshot(web: Web) -> None:
     """More changes than may wait for one reader: what it gets next is the whole picture as it is."""
-    from breakers.live.hub import BEHIND_MAX, Reader, View
-    from breakers.live.match import Filter, Limits, Match
-
     await web.post_events(event())
     reader, view = Reader(), View(Filter(Match(), Limits()))
     reader.view = view
@@ -151,6 +154,73 @@ async def test_a_slow_socket_gets_a_fresh_snapshot(web: Web) -> None:
         reader.owe(json.dumps({"type": "changes", "version": number}))
 
     assert json.loads(await reader.next())["type"] == "snapshot"
+
+
+async def test_a_socket_that_keeps_up_is_written_to_at_once(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, written = SocketProtocol.write_now, []
+
+    def write_now(protocol: SocketProtocol, frame: bytes) -> bool:
+        written.append(plain(protocol, frame))
+        return written[-1]
+
+    monkeypatch.setattr(SocketProtocol, "write_now", write_now)
+    await web.post_events(event("closed"))
+    async with web.socket("/live/v1") as socket:
+        watcher = Watcher(socket)
+        await watcher.subscribe()
+        await watcher.take()
+        await web.post_events(event("open"))
+
+        assert await watcher.take() == "changes"
+
+    assert [item["state"] for item in watcher.board.values()] == ["open"]
+    assert written
+    assert all(written)
+
+
+async def test_a_frame_written_at_once_overtakes_none_that_is_under_way() -> None:
+    written: list[bytes] = []
+
+    def write_now(frame: bytes) -> bool:
+        written.append(frame)
+        return True
+
+    reader = Reader(write_now)
+    reader.owe_all("first", b"first")
+    assert await reader.next() == "first"
+    reader.owe_all("second", b"second")  # while the socket's task sends the first
+    assert await reader.next() == "second"
+    assert written == []
+
+    at_rest = asyncio.create_task(reader.next())
+    await asyncio.sleep(0)
+    reader.owe_all("third", b"third")
+    assert written == [b"third"]
+    reader.owe("fourth")
+    reader.owe_all("fifth", b"fifth")
+
+    assert await at_rest == "fourth"
+    assert await reader.next() == "fifth"
+    assert written == [b"third"]
+
+
+async def test_a_frame_that_cannot_be_written_at_once_is_owed() -> None:
+    reader = Reader(lambda _: False)
+    at_rest = asyncio.create_task(reader.next())
+    await asyncio.sleep(0)
+
+    reader.owe_all("a frame", b"a frame")
+
+    assert await at_rest == "a frame"
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 2**16 - 1, 2**16])
+def test_a_frame_is_on_the_wire_as_a_library_writes_it(size: int) -> None:
+    text = "é" * (size // 2) + "e" * (size % 2)
+
+    assert frames.on_the_wire(text) == Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 async def test_a_ping_is_answered_while_the_database_is_in_sight(web: Web) -> None:

@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from structlog.testing import capture_logs
 
-from breakers.agents.hub import AgentHub
+from breakers.agents import hub
 from breakers.db import Connection
 from breakers.live import board
 from breakers.live.hub import View
@@ -49,10 +49,32 @@ async def test_a_loop_goes_on_whatever_a_step_raises(problem: Exception, level: 
     assert loop.cancelled()
 
 
+@pytest.mark.parametrize("problem", [psycopg.OperationalError("it is closed"), None])
+async def test_a_loop_ends_when_cancelled_whatever_becomes_of_its_step(
+    problem: Exception | None,
+) -> None:
+    begun = asyncio.Event()
+
+    async def step() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if problem is not None:
+                raise problem from None
+
+    loop = asyncio.create_task(for_ever(step, name="test", every_s=60))
+    await begun.wait()
+
+    await asyncio.wait_for(cancel([loop]), 10)
+
+    assert loop.cancelled()
+
+
 async def test_one_service_that_cannot_be_told_holds_up_no_other(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = AgentHub._wishes
+    plain = hub._wishes
     async with web.agent(CLOSED, service="a-bad") as bad, web.agent(CLOSED, service="good") as good:
         guilty = next(
             id
@@ -65,7 +87,7 @@ async def test_one_service_that_cannot_be_told_holds_up_no_other(
                 raise ZeroDivisionError
             return await plain(connection, service, after=after)
 
-        monkeypatch.setattr(AgentHub, "_wishes", staticmethod(faulty))
+        monkeypatch.setattr(hub, "_wishes", faulty)
         for service in ("a-bad", "good"):
             one = await web.breaker(service, "catalog")
             wish = {"mode": "forced_open", "reason": "test", "expires_in": 60}

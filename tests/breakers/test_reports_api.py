@@ -89,6 +89,7 @@ async def test_many_breakers_by_id_and_services_as_a_whole(web: Web) -> None:
         event(0, "closed", breaker="users"),
         event(20, "open", breaker="users"),
         event(0, "closed", service="feed"),
+        event(-1, "closed", service="feed", environment="dev"),
         event(0, "open", service="feed", environment="dev"),
     )
 
@@ -149,3 +150,17 @@ async def test_limits_and_wrong_questions(web: Web) -> None:
     assert await status("reports", until="0001-01-01T00:00:00Z") == 422
     assert await status("reports", since="0001-01-01T00:00:00+14:00") == 422
     assert await status("reports", environment="\0") in (200, 422)
+
+
+async def test_a_first_word_trips_where_it_says_that_it_left_closed(web: Web) -> None:
+    await web.post_events(
+        event(600, "open", breaker="silent"),
+        event(600, "open", breaker="told", **{"from": "closed"}),
+    )
+
+    trips = {}
+    for name in ("silent", "told"):
+        id = (await web.breaker("orders", name))["id"]
+        trips[name] = (await web.get(f"breakers/{id}/report", **HOUR))["trips"]
+
+    assert trips == {"silent": 0, "told": 1}

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakers.states import Change, Held, Origin, State, derive, transition
+from breakers.states import Change, Held, Origin, State, transition
+from tests.support.derive import derive
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 BOOTS = {None: None, "a": T0, "b": T0 + timedelta(seconds=3), "c": T0 + timedelta(seconds=3)}

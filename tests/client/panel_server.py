@@ -139,10 +139,10 @@ class PanelServer:
                 return
             for text in connection:
                 frame = json.loads(text)
-                self._answer(session, frame)
                 with self._news:
-                    session.frames.append(frame)
+                    session.frames.append(frame)  # before the ack: who has flushed may look
                     self._news.notify_all()
+                self._answer(session, frame)
         except ConnectionClosed:
             pass
         finally:

@@ -9,7 +9,7 @@ import pybreaker
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from panelboard_client import Panel, link
+from panelboard_client import Panel, link, session
 from panelboard_client.link import backoff
 
 from tests.client.panel_server import PanelServer, desired
@@ -85,7 +85,7 @@ def test_three_heartbeats_of_silence_end_the_connection(
 def test_snapshots_tell_what_was_counted_and_an_idle_breaker_is_told_once(
     server: PanelServer, make_panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "SNAPSHOT_EVERY_S", 0.1)
+    monkeypatch.setattr(session, "SNAPSHOT_EVERY_S", 0.1)
     panel = make_panel()
     breaker = panel.watch(pybreaker.CircuitBreaker(), name="catalog")
     for _ in range(3):

@@ -16,6 +16,7 @@ def test_the_example_of_a_rule_kind_passes_its_own_test(monkeypatch: pytest.Monk
     rule, test = re.findall(
         r"^```python\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL
     )
+    assert (ROOT / "alerts/rules/open_for.py").read_text() == rule.split("\n", 1)[1]
     others = {name: kind for name, kind in rule_kinds._kinds.items() if name != "open_for"}
     monkeypatch.setattr(rule_kinds, "_kinds", others)
     module = ModuleType("alerts.rules.open_for")

@@ -49,7 +49,7 @@ def test_forcing_open_refuses_calls_in_every_process_until_it_is_released(
     shows(board, catalog, "closed", words="3 of 3 closed")
     assert eventually(lambda: shop.all_serve_from("fresh"), within=10)
     page.locator(".card.override").wait_for(state="detached")
-    assert page.locator("[data-outcome]").text_content() == ""
+    assert page.locator("pb-hand [data-outcome]").text_content() == ""
     assert page.evaluate("document.activeElement.id") == "breaker-says"
     ended = page.locator(".card.ended", has_text="“the provider is back”")
     assert "Released by admin" in ended.inner_text()

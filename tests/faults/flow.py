@@ -149,8 +149,11 @@ class Flow:
             await asyncio.sleep(0.2)
 
     async def _watch(self) -> None:
-        """The board over /live/v1, by snapshot and changes; comes back whenever it is cut off."""
-        while True:
+        """The board over /live/v1, by snapshot and changes; comes back whenever it is cut off.
+
+        A cancellation that comes together with a frame is lost on Python 3.11, so the end is looked for too.
+        """
+        while not self._watched_enough.is_set():
             with suppress(OSError, TimeoutError, WebSocketException):
                 async with connect(
                     f"{self._ws_url}/live/v1",
@@ -162,7 +165,7 @@ class Flow:
                     self.connections += 1
                     watcher = Watcher(socket)
                     await watcher.subscribe(service=self.service)
-                    while True:
+                    while not self._watched_enough.is_set():
                         await watcher.take()
                         self.board = watcher.board
             await asyncio.sleep(0.1)

@@ -8,10 +8,12 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import pytest
 from websockets.asyncio.client import connect
 
@@ -101,3 +103,32 @@ async def test_an_override_placed_while_redis_is_away_reaches_a_connected_agent(
         await agent.say(type="ping")
         await agent.hear("pong")
     assert json.dumps(override)
+
+
+@pytest.mark.parametrize("gone", [outage, hung], ids=["killed", "hung"])
+def test_an_override_placed_while_redis_is_away_reaches_an_agent_that_polls(
+    broken_stack: Stack, gone: Any
+) -> None:
+    service = f"no-redis-{uuid4().hex[:6]}"
+    names = {"service": service, "environment": "default", "instance": "one"}
+    hello = names | {"boot": "b1", "breakers": [{"breaker": "catalog", "state": "closed"}]}
+    with broken_stack.client() as client, ThreadPoolExecutor(1) as beside:
+        client.post("/api/v1/agent/applied", json={"hello": hello}).raise_for_status()
+        cursor = client.get("/api/v1/agent/desired", params=names).json()["cursor"]
+
+        def ask() -> httpx2.Response:
+            with broken_stack.client() as other:
+                asked = names | {"after": cursor, "wait": 30}
+                return other.get("/api/v1/agent/desired", params=asked, timeout=40)
+
+        with gone(broken_stack, "redis"):
+            call = beside.submit(ask)
+            override = put_override(broken_stack, service)
+
+            [desired] = call.result(POLLED_WITHIN_S).json()["desired"]
+
+            assert (desired["mode"], desired["revision"]) == ("forced_open", override["revision"])
+            answer = {"breaker": "catalog", "revision": desired["revision"], "ok": True}
+            told = client.post("/api/v1/agent/applied", json=hello | {"applied": [answer]})
+            assert told.json()["accepted"] == 1
+            assert applied(broken_stack, service) == 1

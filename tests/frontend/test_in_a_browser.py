@@ -132,15 +132,76 @@ def test_a_breaker_is_forced_and_released_from_its_page(
 
     page.fill("#hand-reason", "provider is bouncing")
     page.click("text=10 min")
-    assert page.locator("pb-hand [type=submit]").inner_text() == "Force open on 1 instance"
+    assert page.locator("pb-hand [type=submit]").inner_text() == "Force open although nobody obeys"
     page.click("pb-hand [type=submit]")
     page.wait_for_selector(".card.override:has-text('provider is bouncing')", timeout=3_000)
-    assert "0 of 1 applied" in page.locator(".card.override").inner_text()
+    assert "0 of 1 applied, 1 cannot obey" in page.locator(".card.override").inner_text()
+    told = page.locator("pb-hand .outcome.bad", has_text="recorded, and nobody obeys it")
+    told.wait_for(timeout=3_000)
 
     page.click("pb-release [data-open]")
     page.fill("#release-reason", "it is back")
     page.click("text=Release now")
     page.wait_for_selector(".card.override", state="detached", timeout=3_000)
+
+
+def test_many_are_forced_by_what_was_seen_and_released_again(
+    browser: Browser, live_stack: Stack
+) -> None:
+    report(live_stack, "many", "closed", breaker="first")
+    report(live_stack, "many", "closed", breaker="second")
+    page = sign_in(browser, live_stack)
+    page.goto(f"{live_stack.url}/overrides/")
+    page.click(".many summary")
+
+    page.click("text=See what it would touch")
+    assert "Say which breakers" in page.locator("#many-match-error").inner_text()
+    page.fill(".many [name=service]", "many")
+    page.fill("#many-reason", "the provider moves")
+    page.click("text=See what it would touch")
+    page.wait_for_selector("text=2 breakers, 2 instances.")
+
+    report(live_stack, "many", "closed", breaker="third")
+    page.click("text=Force open 2 breakers")
+    page.wait_for_selector(".many .outcome:has-text('The set has changed')")
+    with page.expect_response("**/api/v1/overrides") as sent:
+        page.locator("text=Force open 3 breakers").dblclick()
+    assert sent.value.request.headers["idempotency-key"]
+    page.wait_for_selector("text=Done: Force open 3 breakers.")
+    page.locator("#overrides tr[data-breaker]", has_text="the provider moves").nth(2).wait_for()
+    with live_stack.client() as client:
+        seen = client.get("/api/v1/breakers", params={"service": "many"}).json()["items"]
+    assert [(one["override"]["mode"], one["revision"]) for one in seen] == [("forced_open", 1)] * 3
+
+    page.fill(".many [name=service]", "many")
+    page.click("label:has-text('Release')")
+    page.fill("#many-reason", "it is there")
+    page.click("text=See what it would touch")
+    page.click("text=Release 3 breakers")
+    page.wait_for_selector("text=Done: Release 3 breakers.")
+
+
+def test_an_override_is_planned_and_cancelled_from_its_page(
+    browser: Browser, live_stack: Stack
+) -> None:
+    report(live_stack, "later", "closed")
+    page = sign_in(browser, live_stack)
+    page.goto(f'{live_stack.url}/?q=service%3D"later"')
+    page.click(".entry a.name")
+    page.wait_for_selector("[data-live=live]")
+
+    page.fill("#hand-reason", "they move tonight")
+    page.click("pb-hand label:has-text('later')")
+    page.click("pb-hand [type=submit]")
+    page.wait_for_selector(".card.planned:has-text('they move tonight')")
+    page.wait_for_selector(".acted:has-text('Planned: forced open by admin')")
+    assert page.locator(".card.override").count() == 0
+
+    page.click("text=Cancel it")
+    page.fill("#cancel-reason", "they do not")
+    page.click("text=Cancel what is planned")
+    page.wait_for_selector(".card.planned", state="detached")
+    page.wait_for_selector(".acted:has-text('Plan cancelled by admin')")
 
 
 def test_an_override_until_a_moment_says_when_the_moment_is_missing(
@@ -251,12 +312,15 @@ def test_pages_have_no_accessibility_violations(
         "/keys/",
         "/people/",
         "/instances/",
+        "/overrides/",
         "/login/",
     ):
         if path == "/login/":
             page.context.clear_cookies()
         page.goto(f"{live_stack.url}{path}")
         page.wait_for_timeout(400)
+        if path == "/overrides/":
+            page.click(".many summary")
         page.evaluate(AXE.read_text())
         violations = page.evaluate("axe.run().then((result) => result.violations)")
         told = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in violations]

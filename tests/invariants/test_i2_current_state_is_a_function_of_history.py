@@ -20,8 +20,9 @@ from breakers.ingest.commit import Effects
 from breakers.ingest.jobs import Batch
 from breakers.ingest.queue import Writer
 from breakers.models import Boot, BreakerInstance, Event, Service
-from breakers.states import Change, Held, Origin, State, derive
+from breakers.states import Change, Held, Origin, State
 from breakers.wire import Happened
+from tests.support.derive import derive
 
 OUTAGES_SQL = Path("breakers/migrations/sql/0003_not_closed_since.sql")
 _services = itertools.count(1)

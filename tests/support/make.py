@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from alerts.models import Channel, Rule
+from alerts.models import Channel, Policy, Rule
 from breakers.access import Actor, actor_of_command
 from breakers.keys import create_api_key
 from breakers.models import (
@@ -133,6 +133,7 @@ def make_event(
     before: str | None = None,
     instance: str = "default",
     at: datetime,
+    received_at: datetime | None = None,
     cause: str = "automatic",
     detail: str | None = None,
     metrics: dict[str, Any] | None = None,
@@ -145,7 +146,7 @@ def make_event(
         service_id=breaker.service_id,
         event_id=f"event-{next(_numbers):06}",
         occurred_at=at,
-        received_at=at,
+        received_at=received_at or at,
         breaker_id=breaker.pk,
         instance_id=held.pk,
         type="state_change",
@@ -207,3 +208,26 @@ def make_rule(
     )
     rule.channels.set(channels)
     return rule
+
+
+def make_policy(
+    name: str = "fleet",
+    *,
+    mode: str = "enforce",
+    count: int | None = None,
+    percent: float | None = None,
+    by: Actor | None = None,
+    **fields: Any,
+) -> Policy:
+    """A policy as callers of the API make it; by default two open instances of any breaker are enough."""
+    from alerts.api.policies import PolicyIn
+    from alerts.policy_changes import create_policy
+
+    trip = {
+        "count": 2 if count is None and percent is None else count,
+        "percent": percent,
+        "min_instances": fields.pop("min_instances", 2),
+        "window": fields.pop("window", 60),
+    }
+    said = PolicyIn(name=name, mode=mode, trip=trip, **fields)
+    return create_policy(said.wish(), by=by or make_actor(), now=timezone.now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -181,7 +182,9 @@ def ready_url(output: str) -> str | None:
 def children(pid: int) -> set[int]:
     """All processes below this one."""
     found: set[int] = set()
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in listed.read_text().split():
-            found |= {int(child), *children(int(child))}
+    # One that ends while it is looked at has no children any more.
+    with contextlib.suppress(OSError):
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in listed.read_text().split():
+                found |= {int(child), *children(int(child))}
     return found

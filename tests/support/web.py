@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 from websockets.asyncio.client import ClientConnection, connect
 
 from dashboard.asgi import Entrance
-from dashboard.sockets import SocketProtocol
+from dashboard.sockets import HttpProtocol, SocketProtocol
 from tests.support.make import make_key
 
 
@@ -144,20 +144,21 @@ async def serve() -> AsyncIterator[Web]:
         log_config=None,
         lifespan="on",
         timeout_graceful_shutdown=2,
+        http=HttpProtocol,
         ws=SocketProtocol,
         ws_max_size=2**20,
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        assert not serving.done(), "the server did not start"
-        await asyncio.sleep(0.005)
-    _, key = await sync_to_async(make_key)(
-        name="tests", scopes=["ingest", "agent", "read", "operate", "admin"]
-    )
-    async with httpx2.AsyncClient(base_url=f"http://{host}", trust_env=False) as http:
-        try:
+    try:
+        while not server.started:
+            assert not serving.done(), "the server did not start"
+            await asyncio.sleep(0.005)
+        _, key = await sync_to_async(make_key)(
+            name="tests", scopes=["ingest", "agent", "read", "operate", "admin"]
+        )
+        async with httpx2.AsyncClient(base_url=f"http://{host}", trust_env=False) as http:
             yield Web(host, key, http, entrance, server)
-        finally:
-            server.should_exit = True
-            await serving
+    finally:
+        server.should_exit = True
+        await serving

@@ -29,14 +29,18 @@ class Caller:
         self._client = Client()
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        answer = self._client.generic(
+        answer = self.raw(method, path, body)
+        return answer.status_code, json.loads(answer.content) if answer.content else None
+
+    def raw(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer itself."""
+        return self._client.generic(
             method,
             f"/api/v1{path}",
             data=b"" if body is None else json.dumps(body).encode(),
             content_type="application/json",
             headers={"Authorization": f"Bearer {self._key}"},
         )
-        return answer.status_code, json.loads(answer.content) if answer.content else None
 
     def get(self, path: str) -> Any:
         status, said = self("GET", path)

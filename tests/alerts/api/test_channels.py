@@ -254,3 +254,36 @@ def test_changing_channels_needs_admin_before_any_look_up(scopes: list[str]):
         ("POST", "/channels/999/rotate_secret"),
     ):
         assert call(method, path, HOOK)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "url", ["http://10.1.2.3/hook", "http://[::1]:9/hook", "http://localhost:9/"]
+)
+def test_a_webhook_that_would_be_refused_is_said_to_be_when_it_is_made(url: str, settings: Any):
+    settings.PANELBOARD_WEBHOOK_ALLOW = []
+    call = Caller()
+
+    made = call.post("/channels", HOOK | {"config": {"url": url}})
+
+    assert "not public" in made["foreseen"]
+    assert "PANELBOARD_WEBHOOK_ALLOW" in made["foreseen"]
+    assert made["enabled"]
+    path = f"/channels/{made['id']}"
+    call.post(f"{path}/test", status=200)
+    tested = call.get(path)
+    assert (tested["foreseen"], tested["last_failure"]) == (None, made["foreseen"])
+
+
+def test_what_is_allowed_or_public_is_not_warned_of(settings: Any):
+    settings.PANELBOARD_WEBHOOK_ALLOW = ["10.1.0.0/16"]
+    call = Caller()
+
+    made = call.post("/channels", HOOK | {"config": {"url": "http://10.1.2.3/hook"}})
+    public = call.post("/channels", HOOK | {"config": {"url": "http://93.184.216.34/hook"}})
+    status, moved = call(
+        "PUT", f"/channels/{made['id']}", HOOK | {"config": {"url": "http://10.2.2.3/"}}
+    )
+
+    assert (made["foreseen"], public["foreseen"]) == (None, None)
+    assert status == 200
+    assert "not public" in moved["foreseen"]

@@ -7,8 +7,9 @@ import pytest
 from alerts.channels import Failed
 from alerts.clock import database_now
 from alerts.deliver import claim_due, finish
+from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
-from alerts.models import Delivery
+from alerts.models import Delivery, Incident
 from alerts.read import incident_of_breakers, newest_deliveries, open_incidents
 from breakers.models import AuditEntry
 from tests.alerts.api.callers import Caller
@@ -64,7 +65,13 @@ def test_one_incident_comes_with_its_timeline_notes_and_deliveries():
     evaluate_pending()
 
     one = call.get(f"/incidents/{said['id']}")
-    assert set(one) == FIELDS | {"environment", "timeline", "notes", "deliveries"}
+    assert set(one) == FIELDS | {
+        "environment",
+        "snoozed_until",
+        "timeline",
+        "notes",
+        "deliveries",
+    }
     assert [entry["kind"] for entry in one["timeline"]] == [
         "fired",
         "acknowledged",
@@ -150,6 +157,7 @@ def test_a_limited_key_sees_its_incidents_and_in_them_its_breakers():
     (said,) = call.get("/incidents")["items"]
 
     assert said["breakers"] == [str(mine.pk)]
+    assert said["summary"] == f"orders/{mine.name} opened in prod"
     assert "search" not in str(call.get(f"/incidents/{said['id']}"))
     # What is done to an incident is done to all of it.
     assert call("POST", f"/incidents/{said['id']}/resolve")[0] == 403
@@ -221,3 +229,91 @@ def test_pages_read_what_fires_gravest_first():
     assert newest_deliveries(actor)[0].channel.kind == "email"
     assert open_incidents(make_actor(environments=["staging"])) == []
     assert found[0].started_at > database_now() - timedelta(minutes=1)
+
+
+def an_incident(call: Caller) -> dict:
+    (said,) = call.get("/incidents")["items"]
+    return said
+
+
+def test_a_snooze_keeps_updates_back_and_tells_at_its_end_that_it_still_fires():
+    make_rule(channels=[make_channel()])
+    fire(name="a")
+    call = Caller()
+    said = an_incident(call)
+
+    snoozed = call.post(
+        f"/incidents/{said['id']}/snooze", {"for": 3600, "reason": "known"}, status=200
+    )
+    fire(name="b")
+
+    incident = Incident.objects.get()
+    assert snoozed["snoozed_until"] is not None
+    assert incident.update_at == incident.snoozed_until
+    until = incident.snoozed_until
+    assert until is not None
+    assert sweep(until - timedelta(seconds=1)) == 0
+    assert sweep(until) == 1
+    types = list(Delivery.objects.order_by("id").values_list("type", flat=True))
+    assert types == ["incident.firing", "incident.updated"]
+    (entry,) = [
+        one for one in call.get(f"/incidents/{said['id']}")["timeline"] if one["kind"] == "snoozed"
+    ]
+    assert entry["text"].endswith("UTC: known")
+    assert AuditEntry.objects.filter(action="snooze_incident", reason="known").exists()
+
+
+def test_the_end_of_an_incident_is_told_in_spite_of_a_snooze():
+    make_rule(channels=[make_channel()])
+    breaker = fire()
+    call = Caller()
+    said = an_incident(call)
+    call.post(f"/incidents/{said['id']}/snooze", {"for": 3600}, status=200)
+
+    happens(breaker, "closed")
+    evaluate_pending()
+
+    assert Delivery.objects.filter(type="incident.resolved").exists()
+    assert call.get(f"/incidents/{said['id']}")["snoozed_until"] is None
+    assert call("POST", f"/incidents/{said['id']}/snooze", {"for": 60})[0] == 409
+
+
+def test_a_snooze_is_ended_by_no_time_at_all_and_refused_where_it_is_none():
+    make_rule()
+    fire()
+    call = Caller()
+    path = f"/incidents/{an_incident(call)['id']}/snooze"
+    call.post(path, {"for": 3600}, status=200)
+
+    assert call.post(path, {"for": 0}, status=200)["snoozed_until"] is None
+    assert sweep(database_now()) == 1
+    for wrong in ({}, {"for": True}, {"for": -1}, {"for": "soon"}, {"for": 10**9}):
+        assert call("POST", path, wrong)[0] == 422
+    assert Caller(["read"])("POST", path, {"for": 60})[0] == 403
+    assert Caller(environment="staging")("POST", path, {"for": 60})[0] == 404
+
+
+def test_an_incident_is_exported_as_json_and_as_markdown_in_which_text_stays_text():
+    make_rule("any | open", channels=[make_channel()])
+    breaker = fire(service="orders", name="catalog")
+    call = Caller()
+    said = an_incident(call)
+    call.post(f"/incidents/{said['id']}/notes", {"text": "<img src=x>\n# it *was* the disk"})
+    happens(breaker, "closed")
+    evaluate_pending()
+
+    whole = call.get(f"/incidents/{said['id']}/export?format=json")
+    answer = call.raw("GET", f"/incidents/{said['id']}/export?format=md")
+
+    assert set(call.get(f"/incidents/{said['id']}")) | {"members", "exported_at"} == set(whole)
+    assert [one["breaker"] for one in whole["members"]] == ["catalog"]
+    assert answer["Content-Type"] == "text/markdown; charset=utf-8"
+    assert answer["Content-Disposition"] == f'attachment; filename="incident-{said["id"]}.md"'
+    text = answer.content.decode()
+    assert f"# Incident {said['id']}: orders/catalog opened in prod" in text
+    assert r"any \| open" in text
+    assert r"  > \<img src=x\>" in text
+    assert r"  > \# it \*was\* the disk" in text
+    assert "incident.resolved" in text
+    assert call("GET", f"/incidents/{said['id']}/export?format=pdf")[0] == 422
+    assert Caller(environment="staging")("GET", f"/incidents/{said['id']}/export")[0] == 404

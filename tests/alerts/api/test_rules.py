@@ -82,6 +82,48 @@ def test_what_is_wrong_is_told_with_its_place(fields: dict[str, Any], loc: list[
     assert not Rule.objects.exists()
 
 
+def test_a_label_that_nothing_has_is_refused_beside_its_matcher():
+    make_breaker(service="orders", labels={"team": "payments"})
+    call = Caller()
+
+    status, said = call("POST", "/rules", rule(matchers=['team="payments"', 'env="prod"']))
+
+    assert (status, [error["loc"] for error in said["errors"]]) == (422, [["matchers", 1]])
+    assert "“env”" in said["errors"][0]["msg"]
+    assert "environment" in said["errors"][0]["msg"]
+    call.post("/rules", rule(matchers=['team="payments"', 'library=~"py.*"']))
+
+
+def test_a_rule_may_keep_a_label_whose_last_instance_has_gone():
+    breaker = make_breaker(labels={"team": "payments"})
+    call = Caller()
+    made = call.post("/rules", rule(matchers=['team="payments"']))
+    breaker.breaker_instances.update(labels={})
+
+    off = rule(matchers=['team="payments"'], enabled=False)
+
+    assert call("PUT", f"/rules/{made['id']}", off)[0] == 200
+    assert call("POST", "/rules", off)[0] == 422
+
+
+def test_how_many_breakers_matchers_choose_is_told_within_the_limits():
+    make_breaker(service="orders", labels={"team": "a"}, instances=("one", "two"))
+    make_breaker(service="feed", labels={"team": "b"})
+    make_breaker(service="orders", environment="staging")
+    everywhere, limited = Caller(), Caller(["read"], environment="prod", services=["feed"])
+
+    def told(call: Caller, *matchers: str) -> tuple[int, int]:
+        said = call.post("/rules/matching", {"matchers": matchers}, status=200)
+        return said["breakers"], said["of"]
+
+    assert told(everywhere, 'service="orders"') == (2, 3)
+    assert told(everywhere, 'team="a"') == (1, 3)
+    assert told(everywhere, 'service="nobody"') == (0, 3)
+    assert told(everywhere) == (3, 3)
+    assert told(limited) == (1, 1)
+    assert limited("POST", "/rules/matching", {"matchers": ["nonsense"]})[0] == 422
+
+
 def test_what_is_not_built_yet_says_so():
     _, said = Caller()("POST", "/rules", rule(remind_every=600))
 

@@ -4,6 +4,7 @@ import smtplib
 import socket
 from email.message import EmailMessage
 
+import msgspec
 import pytest
 from aiosmtpd.controller import Controller
 from django.core import mail
@@ -11,6 +12,7 @@ from django.core import mail
 from alerts.channels import Failed, Parcel, Sent
 from alerts.channels.email import Email
 from alerts.messages import IncidentPart, Message, RuleRef
+from breakers.wire import OverrideSummary
 from tests.alerts.channels.test_webhook import NOW, message, summary
 
 
@@ -38,6 +40,36 @@ def test_a_mail_says_what_fires_and_links_to_it():
     html, kind = letter.alternatives[0]
     assert kind == "text/html"
     assert 'href="http://panel/incidents/7/"' in html
+
+
+def test_a_mail_says_what_is_naturally_open_and_who_holds_it():
+    override = OverrideSummary(
+        mode="forced_closed",
+        reason="the probe lies",
+        by="ana",
+        expires_at=NOW,
+        instances=None,
+        applied=3,
+        pending=0,
+    )
+    held = msgspec.structs.replace(
+        summary(),
+        state="forced_closed",
+        states={"forced_closed": 3},
+        instances=3,
+        naturally_open=2,
+        override=override,
+    )
+    said = message()
+
+    body = Email(to=["a@example.com"]).render(said, [held])
+    Email(to=["a@example.com"]).send(Parcel("msg_1", said, body, NOW, {}))
+
+    (letter,) = mail.outbox
+    assert (
+        "orders/catalog in prod: forced closed by ana (“the probe lies”) until "
+        f"{NOW:%Y-%m-%d %H:%M} UTC; would be open in 2 of 3 instances"
+    ) in letter.body
 
 
 def test_mails_of_an_incident_thread_and_each_keeps_its_id():
@@ -131,6 +163,18 @@ def test_what_the_server_refuses_for_good_is_final(smtp, server: Server, final: 
     assert isinstance(outcome, Failed)
     assert outcome.final is final
     assert "nobody" not in outcome.detail
+
+
+def test_what_is_written_to_a_file_is_not_said_to_be_sent(settings, tmp_path):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = str(tmp_path)
+
+    outcome = Email(to=["a@example.com"]).send(parcel())
+
+    assert isinstance(outcome, Sent)
+    assert outcome.detail.startswith("Written to a file")
+    assert "EMAIL_URL" in outcome.detail
+    assert list(tmp_path.iterdir())
 
 
 def test_a_server_that_is_away_is_tried_again(settings):

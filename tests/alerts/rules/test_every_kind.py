@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -10,13 +11,28 @@ import pytest
 
 from alerts.channels import channel_kinds
 from alerts.rules import RuleKind, rule_kinds
-from alerts.verdicts import CheckAt, Firing, Hold, Quiet
+from alerts.verdicts import CheckAt, Firing, Hold, Quiet, Sample
 from breakers.errors import Invalid
 from breakers.kinds import Kind
 from breakers.states import State
-from tests.alerts.views import T0, instance, view
+from dashboard.pages.forms_of_kinds import KindField, form_of
+from tests.alerts.views import T0, instance, override, view
 
-EXAMPLES: dict[str, dict[str, Any]] = {"opened": {}}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "break_glass": {},
+    "failure_rate": {"threshold": 50, "for": 60},
+    "flapping": {"trips": 3, "window": 600},
+    "half_open_for": {"for": 60},
+    "instance_lost": {},
+    "not_permitted_rate": {"threshold": 50, "for": 60},
+    "open_for": {"for": 60},
+    "open_instances": {"percent": 50},
+    "opened": {},
+    "override_age": {"for": 60},
+    "override_expiring": {"within": 60},
+    "override_unapplied": {"for": 60},
+    "slow_rate": {"threshold": 50, "for": 60},
+}
 """Params with which a kind can be judged; a kind without any needs no entry but an empty one."""
 
 
@@ -42,11 +58,61 @@ def test_a_rule_kind_judges_any_breaker_without_raising(kind: str):
     rule = rule_kinds.read(kind, EXAMPLES[kind], loc="params")
     assert isinstance(rule, RuleKind)
 
+    history: list[dict[str, Any]] = [
+        {},
+        {"trips": (T0,) * 3},
+        {"samples": (Sample(T0, 90.0, 90.0, 90.0),)},
+        {"samples": (Sample(T0),), "lost": True, "since": None, "outage_since": None},
+    ]
     for states in itertools.product(State, repeat=2):
-        for live in itertools.product((True, False), repeat=2):
-            seen = view(*(instance(s, live=alive) for s, alive in zip(states, live, strict=True)))
-            assert isinstance(rule.judge(seen, T0), Quiet | Hold | CheckAt | Firing)
-    assert rule.judge(view(), T0) == Hold()
+        for live, more in itertools.product((True, False), history):
+            for wished in (None, override(), override(expires_at=T0, instances=("b",))):
+                seen = view(
+                    instance(states[0], live=live, **more), instance(states[1]), override=wished
+                )
+                assert isinstance(rule.judge(seen, T0), Quiet | Hold | CheckAt | Firing)
+
+
+@pytest.mark.parametrize("kind", rule_kinds.names())
+def test_where_no_instance_is_left_nobody_says_that_it_is_well(kind: str):
+    """But for what is wished of a breaker, which needs no instance to be so."""
+    rule = rule_kinds.read(kind, EXAMPLES[kind], loc="params")
+
+    verdict = rule.judge(view(), T0)
+
+    assert verdict == (Quiet() if kind.startswith(("override_", "break_glass")) else Hold())
+
+
+@pytest.mark.parametrize("kind", rule_kinds.names())
+def test_a_rule_kind_asks_to_be_asked_again_later_only(kind: str):
+    """Else a breaker would be judged again and again at once."""
+    rule = rule_kinds.read(kind, EXAMPLES[kind], loc="params")
+
+    for state, ago in itertools.product(State, (0, 30, 59, 60, 61, 130, 601)):
+        now = T0 + timedelta(seconds=ago)
+        seen = instance(state, trips=(T0,) * 3, samples=(Sample(T0, 90.0, 90.0, 90.0),), applied=0)
+        wished = override(expires_at=T0 + timedelta(seconds=120))
+        verdict = rule.judge(view(seen, override=wished), now)
+        match verdict:
+            case CheckAt(due):
+                assert due > now
+            case Quiet(again) | Firing(again=again):
+                assert again is None or again > now
+
+
+@pytest.mark.parametrize(
+    "field", [field for cls in loaded() for field in form_of(cls).fields], ids=lambda one: one.name
+)
+def test_every_field_has_words_for_people(field: KindField):
+    assert field.label
+    assert field.label == field.label.strip()
+
+
+@pytest.mark.parametrize("kind", rule_kinds.names())
+def test_every_param_of_a_rule_says_what_it_means(kind: str):
+    for field in form_of(rule_kinds.get(kind)).fields:
+        assert field.help.endswith(".")
+        assert field.how == "number"
 
 
 @pytest.mark.parametrize(
@@ -62,3 +128,11 @@ def test_wrong_fields_are_told_by_their_place(cls: type[Kind]):
 
     loc = raised.value.errors[0].loc
     assert loc[:2] in {("x", name) for name in cls.__struct_encode_fields__}
+
+
+@pytest.mark.parametrize("params", [{"for": "\ud800"}, {"\ud800": 1, "for": 60}])
+def test_half_a_surrogate_pair_is_refused_like_any_other_odd_word(params: dict[str, Any]):
+    with pytest.raises(Invalid) as wrong:
+        rule_kinds.read("open_for", params, loc="params")
+
+    assert wrong.value.errors[0].loc[0] == "params"

@@ -31,6 +31,23 @@ def test_the_natural_state_counts_before_the_state():
     assert isinstance(Opened().judge(view(instance("forced_open", natural="closed")), T0), Quiet)
 
 
+@pytest.mark.parametrize("held", ["forced_closed", "forced_open"])
+def test_under_an_override_it_says_what_is_natural_and_what_holds_it(held: str):
+    verdict = Opened().judge(view(instance(held, natural="open")), T0)
+
+    assert isinstance(verdict, Firing)
+    assert verdict.text == f"opened naturally while {held.replace('_', ' ')}"
+
+
+def test_an_instance_that_is_open_says_more_than_one_that_is_held():
+    both = view(instance("forced_closed", natural="open"), instance("open"))
+
+    verdict = Opened().judge(both, T0)
+
+    assert isinstance(verdict, Firing)
+    assert (verdict.text, len(verdict.by)) == ("opened", 2)
+
+
 def test_instances_that_are_not_live_say_nothing():
     gone = instance("open", live=False)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from breakers.reports.tally import Tally, tally
 from breakers.reports.timeline import Timeline, timeline
-from breakers.states import Change, Origin, State, derive
+from breakers.states import Change, Held, Origin, State
+from tests.support.derive import derive
 
 T0 = datetime(2026, 3, 4, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -96,6 +97,22 @@ def test_a_hand_within_an_outage_does_not_end_it() -> None:
     assert (found.trips, found.recovering) == (1, 30 * SECOND)
 
 
+@pytest.mark.parametrize("before", ["unknown", "forced_open", "forced_closed"])
+def test_a_trip_is_a_leaving_of_closed(before: str) -> None:
+    """As the board's ribbons count: what was not seen closed just before did not trip."""
+    found = over([line("0 closed", f"10 {before}", "20 open", "30 closed")])
+
+    assert (found.trips, found.recoveries) == (0, 1)
+
+
+def test_a_first_word_is_a_trip_where_it_says_that_it_left_closed() -> None:
+    silent = line("10 open", "30 closed")
+    told = timeline([change(10, "open"), change(30, "closed")], left=State.CLOSED)
+
+    assert [over([one]).trips for one in (silent, told)] == [0, 1]
+    assert over([silent]).recoveries == 1
+
+
 def test_any_instance_open_is_counted_once() -> None:
     a = line("0 closed", "10 open", "30 closed")
     b = line("0 closed", "20 open", "50 closed")
@@ -125,7 +142,8 @@ def test_nothing_is_counted_before_the_first_word_or_after_retirement() -> None:
 
 
 def test_a_state_known_at_the_edge_of_history_goes_on() -> None:
-    start = change(0, "open", boot="a", boot_at=-100)
+    last = change(0, "open", boot="a", boot_at=-100)
+    start = Held(last, last.occurred_at, last.occurred_at)
     carried = timeline([change(60, "closed", boot="a", boot_at=-100)], start=start)
 
     found = over([carried], since=30, until=100)

@@ -7,13 +7,16 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
+from breakers.desired.command import command_breaker
 from breakers.desired.override import OverrideWish, override_breaker, release_breaker
-from breakers.models import Breaker, BreakerInstance, Override, Role
+from breakers.desired.plan import plan_override
+from breakers.models import Breaker, BreakerInstance, Instance, Override, Role
 from breakers.states import Mode
 from dashboard.pages.events import READ_MOST
 from tests.dashboard.pages.test_pages import signed_in, text_of
@@ -175,3 +178,130 @@ def test_an_override_that_ran_out_was_ended_by_nobody(viewer: Client) -> None:
 
     assert "expired just now" in overrides
     assert "just now by" not in overrides
+
+
+def test_a_trip_by_hand_says_who_and_why_to_everybody_who_sees_the_breaker(viewer: Client) -> None:
+    breaker = make_breaker()
+    for command in ("trip", "reset"):
+        command_breaker(
+            breaker,
+            command=command,
+            reason=f"why {command}",
+            by=make_actor(name="ana"),
+            now=timezone.now(),
+        )
+
+    page = said(text_of(viewer, f"/breakers/{breaker.pk}/"))
+
+    assert re.search(r"Reset by ana at [\d:]+ : “why reset”", page)
+    assert re.search(r"Tripped by ana at [\d:]+ : “why trip”", page)
+
+
+def test_a_breaker_that_nobody_can_force_says_so_before_and_after() -> None:
+    breaker = make_breaker()  # known by events alone
+    operator = signed_in(Role.OPERATOR)
+
+    before = said(text_of(operator, f"/breakers/{breaker.pk}/"))
+    forced(breaker, reason="x", by="ana", now=timezone.now())
+    after = text_of(operator, f"/breakers/{breaker.pk}/")
+
+    assert "Force open although nobody obeys" in before
+    assert "by ana, and nobody obeys: it has no agent." in said(after)
+    assert "0 of 1 applied, 1 cannot obey" in said(after)
+    assert "cannot obey: known by its events alone" in said(after)
+    assert 'data-deaf="1"' in after
+
+
+def test_what_is_planned_stands_on_the_page_and_says_what_it_waits_for(viewer: Client) -> None:
+    breaker, now = make_breaker(), timezone.now()
+    wish = OverrideWish(
+        mode=Mode.FORCED_OPEN, reason="they move", expires_at=None, starts_at=now + 3600 * SECOND
+    )
+    plan_override(breaker, wish=wish, by=make_actor(name="ana"), now=now)
+
+    alone = said(text_of(viewer, f"/breakers/{breaker.pk}/"))
+    forced(breaker, reason="newer", by="bo", now=now)
+    beside = said(text_of(viewer, f"/breakers/{breaker.pk}/"))
+
+    assert "Planned: forced open begins in 59 min “they move” by ana" in alone
+    assert "Cancel it" not in alone
+    assert "The override of bo, made after it, is the newer decision" in beside
+    assert "A plan of ana waits: after a release the breaker is forced open again" in beside
+    assert "A plan of ana waits" not in alone
+
+
+def overridden(breaker: Breaker) -> int:
+    """The revision of an override that forces it open."""
+    wish = OverrideWish(mode=Mode.FORCED_OPEN, reason="maintenance", expires_at=None)
+    return override_breaker(breaker, wish=wish, by=make_actor(), now=timezone.now()).revision
+
+
+def instances_row(viewer: Client, breaker: Breaker) -> str:
+    page = viewer.get(f"/breakers/{breaker.pk}/").content.decode()
+    [table] = re.findall(r'class="instances">.*?<tbody>(.*?)</tbody>', page, re.S)
+    return said(table)
+
+
+def inside(viewer: Client, breaker: Breaker) -> dict[str, Any]:
+    [one] = viewer.get(f"/api/v1/breakers/{breaker.pk}/instances").json()["items"]
+    return dict(one)
+
+
+def test_an_instance_that_has_not_applied_what_is_wanted_says_so(viewer: Client):
+    breaker = make_breaker()
+    Instance.objects.update(connected=True)
+    revision = overridden(breaker)
+
+    row = instances_row(viewer, breaker)
+
+    assert f"0 of {revision} applied of wanted" in row
+    assert f"≠ waiting for revision {revision}" in row
+    assert "✓ connected" in row
+    told = inside(viewer, breaker)
+    assert told["wanted"] == "forced_open"
+    assert told["drift"]["kind"] == "behind"
+    assert told["drift"]["since"]
+
+
+def test_a_refusal_stays_listed_after_a_later_success(viewer: Client):
+    breaker = make_breaker()
+    Instance.objects.update(connected=True)
+    first, second = overridden(breaker), overridden(breaker)
+    refused = {
+        "refused_revision": first,
+        "refused_error": "read-only",
+        "refused_at": timezone.now(),
+    }
+    BreakerInstance.objects.update(**refused)
+    assert f"refused revision {first} once at" in instances_row(viewer, breaker)
+    BreakerInstance.objects.update(
+        applied_revision=second, state="forced_open", natural_state="half_open"
+    )
+
+    row = instances_row(viewer, breaker)
+
+    assert "✓ as wanted" in row
+    assert f"refused revision {first} once at" in row
+    assert "read-only" in row
+    assert "by itself half open" in row
+    told = inside(viewer, breaker)
+    assert told["drift"] is None
+    assert told["apply_error"] is None
+    assert told["last_refusal"]["error"] == "read-only"
+
+
+def test_a_state_that_contradicts_a_confirmed_override_is_drift(viewer: Client):
+    breaker = make_breaker()
+    Instance.objects.update(connected=True)
+    BreakerInstance.objects.update(applied_revision=overridden(breaker))
+
+    assert "≠ closed, though forced open is wanted" in instances_row(viewer, breaker)
+    assert inside(viewer, breaker)["drift"]["kind"] == "contradicts"
+
+
+def test_one_known_by_its_events_alone_takes_no_wishes(viewer: Client):
+    breaker = make_breaker()
+
+    assert "known by its events alone" in instances_row(viewer, breaker)
+    overridden(breaker)
+    assert "cannot obey: known by its events alone" in instances_row(viewer, breaker)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from datetime import timedelta
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
+from alerts.models import Incident
 from breakers.desired.override import OverrideWish, override_breaker
-from breakers.models import ApiKey, AuditEntry, Person, Role
+from breakers.models import ApiKey, AuditEntry, Instance, Person, Role
 from breakers.states import Mode
 from tests.support.make import make_actor, make_breaker, make_channel, make_key, make_rule
 from tests.support.people import PASSWORD, signed_in, text_of
@@ -26,13 +29,14 @@ FOR_ALL = (
     "/channels/",
     "/deliveries/",
     "/overrides/",
+    "/policies/",
     "/instances/",
     "/reports/",
     "/connect/",
     "/password/",
 )
 FOR_OPERATORS = ("/audit/",)
-FOR_ADMINS = ("/keys/", "/people/")
+FOR_ADMINS = ("/environments/", "/keys/", "/people/")
 
 
 @pytest.fixture
@@ -142,6 +146,7 @@ def test_an_odd_id_is_a_page_that_says_so(admin: Client, odd: str) -> None:
 
 def test_the_breaker_page_offers_a_hand_to_operators_alone() -> None:
     breaker = make_breaker(state="open", instances=("a", "b", "c"))
+    Instance.objects.update(connected=True)
     path = f"/breakers/{breaker.pk}/"
 
     operator, viewer = (
@@ -338,3 +343,59 @@ def test_the_audit_log_is_filtered_by_who_what_and_to_what(admin: Client) -> Non
     assert (rows(""), rows("did=create+key"), rows("did=create+key&to=feed")) == (3, 2, 1)
     assert (rows("who=a+admin"), rows("who=nobody")) == (3, 0)
     assert "revoke key" in text_of(admin, "/audit/")
+
+
+def test_the_audit_log_says_lists_as_people_read_them(admin: Client) -> None:
+    entry = {"channels": ["1", "2"], "matchers": [], "enabled": True, "params": {"for": 60}}
+    AuditEntry.objects.create(
+        actor_kind="person", actor_id=1, actor_name="ada", action="change_rule",
+        subject_kind="rule", subject_id="1", subject="any open", after=entry,
+    )  # fmt: skip
+
+    page = html.unescape(text_of(admin, "/audit/"))
+
+    for said in ("1, 2", "none", "yes", '{"for": 60}'):
+        assert f">{said}</dd>" in page
+    assert "['1'" not in page
+
+
+def test_the_page_of_the_api_shows_code_as_code(client: Client) -> None:
+    page = client.get("/docs/api/").content.decode()
+
+    said = re.sub(r"<pre.*?</pre>", "", page, flags=re.S)
+    assert "<code>" in said
+    assert "`" not in said
+
+
+def test_an_instance_whose_socket_closed_is_not_said_to_be_heard(admin: Client) -> None:
+    for name, connected in (("a", True), ("b", False), ("c", None)):
+        breaker = make_breaker(instances=(name,))
+        Instance.objects.filter(name=name).update(connected=connected)
+        assert breaker.breaker_instances.count() == 1
+
+    page = text_of(admin, "/instances/")
+
+    assert "1 not heard any more, of 3 instances of 1 service." in page
+    assert page.index(">b<") < page.index(">a<")
+
+
+def test_incidents_are_listed_by_what_is_to_be_done(admin: Client) -> None:
+    now = timezone.now()
+
+    def incident(rule: str, severity: str, ago: int, **more: Any) -> None:
+        began = now - timedelta(minutes=ago)
+        Incident.objects.create(
+            rule=make_rule(rule), rule_name=rule, severity=severity, environment="prod",
+            group_key=rule, summary=f"case {rule}", condition="opened", services=["orders"],
+            breakers_total=1, started_at=began, **more,
+        )  # fmt: skip
+
+    incident("over", "critical", 1, resolved_at=now)
+    incident("info", "info", 2)
+    incident("taken", "critical", 3, acknowledged_at=now, acknowledged_by="ada")
+    incident("older", "critical", 9)
+    incident("newer", "critical", 4)
+
+    assert re.findall(r">case (\w+)<", text_of(admin, "/incidents/")) == [
+        "newer", "older", "info", "taken", "over",
+    ]  # fmt: skip

@@ -31,7 +31,9 @@ def summary(**named: Any) -> Summary:
         "instances": 1,
         "since": None,
         "not_closed_since": None,
+        "naturally_open": 0,
         "failure_rate": None,
+        "rate_of": None,
         "calls_per_second": None,
         "override": None,
         "revision": 0,
@@ -84,6 +86,7 @@ def test_a_breakers_standing_is_said_as_the_browser_says_it(case: dict[str, Any]
 
     assert words.instance_words(seen) == case["instances"]
     assert words.rate_words(seen) == case["rate"]
+    assert words.rate_tail(seen) == case.get("tail", "failing")
     assert words.small_line(seen) == case["small"]
     assert words.needs_look(seen) is case["look"]
 

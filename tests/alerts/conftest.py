@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.web import Web, serve
+
+
+@pytest.fixture
+async def web(transactional_db: None) -> AsyncIterator[Web]:
+    """A web process on this worker's database, for this test alone."""
+    async with serve() as running:
+        yield running

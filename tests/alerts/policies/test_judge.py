@@ -1,0 +1,611 @@
+"""Policies within the evaluator's claim, on a real database; the clock is moved by moving what is due."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import psycopg
+import pytest
+from django.db import connection, connections, transaction
+from django.utils import timezone
+
+from alerts.evaluate import evaluate_pending
+from alerts.models import Incident, Policy, PolicyCase
+from alerts.policies.acts import MARGIN
+from alerts.policy_changes import change_policy, delete_policy, pull_lever
+from breakers.desired.command import command_breaker
+from breakers.desired.expire import expire_due
+from breakers.desired.override import OverrideWish, override_breaker, release_breaker
+from breakers.models import AuditEntry, Breaker, Instance, OutboxRow, Override
+from breakers.states import Mode
+from tests.support import alert_worker
+from tests.support.eventually import eventually
+from tests.support.make import (
+    happens,
+    make_actor,
+    make_breaker,
+    make_instance,
+    make_policy,
+)
+from tests.support.stops import stop_at
+
+pytestmark = pytest.mark.django_db
+
+
+def a_breaker(*open_: str, service: str = "orders", **fields: object) -> Breaker:
+    """One with three instances, of which some open."""
+    breaker = make_breaker(service=service, instances=("a", "b", "c"), **fields)  # type: ignore[arg-type]
+    opens(breaker, *open_)
+    return breaker
+
+
+def opens(breaker: Breaker, *instances: str) -> None:
+    for name in instances:
+        happens(breaker, "open", instance=name)
+    evaluate_pending()
+
+
+def held(breaker: Breaker) -> Override | None:
+    return Override.objects.filter(breaker=breaker, ended_at=None).first()
+
+
+def comes_due(breaker: Breaker) -> None:
+    """The hold's, or the probing's, time is over."""
+    PolicyCase.objects.filter(breaker=breaker).update(until=timezone.now(), check_at=timezone.now())
+    evaluate_pending()
+
+
+def applies(breaker: Breaker, *instances: str) -> None:
+    """What the agents of these instances say once a hold reached them: forced, and open behind it."""
+    for name in instances:
+        happens(breaker, "forced_open", natural_state="open", instance=name)
+    evaluate_pending()
+
+
+def by_hand(breaker: Breaker, mode: Mode = Mode.FORCED_CLOSED, *, for_s: int = 600) -> Override:
+    wish = OverrideWish(
+        mode=mode, reason="by hand", expires_at=timezone.now() + timedelta(seconds=for_s)
+    )
+    return override_breaker(breaker, wish=wish, by=make_actor(), now=timezone.now())
+
+
+def acts_of(breaker: Breaker) -> list[tuple[str, str, str]]:
+    rows = AuditEntry.objects.filter(subject_kind="breaker", subject_id=str(breaker.pk))
+    return list(rows.order_by("id").values_list("actor_kind", "action", "reason"))
+
+
+def test_enough_openings_hold_it_open_on_all_with_an_end():
+    policy = make_policy(hold=30)
+
+    breaker = a_breaker("a")
+    assert held(breaker) is None
+    opens(breaker, "b")
+
+    override = held(breaker)
+    assert override is not None
+    assert (override.mode, override.instances, override.excepted) == ("forced_open", None, [])
+    assert (override.by_kind, override.by_id, override.by_name) == ("policy", policy.pk, "fleet")
+    assert override.expires_at == override.created_at + timedelta(seconds=30) + MARGIN
+    assert acts_of(breaker) == [
+        (
+            "policy",
+            "override",
+            "2 of 3 instances opened within 60 s: held open on all for 30 s",
+        )
+    ]
+    assert PolicyCase.objects.get().phase == "holding"
+
+
+def test_probes_are_excepted_and_their_recovery_releases_all():
+    make_policy(probe={"instances": 1, "successes": 2})
+    breaker = a_breaker("a", "b")
+    applies(breaker, "a", "b")
+
+    comes_due(breaker)
+    probing = held(breaker)
+    assert probing is not None
+    [first] = probing.excepted
+    happens(breaker, "open", natural_state="open", instance=first)
+    happens(breaker, "half_open", instance=first)
+    happens(breaker, "closed", instance=first)
+    evaluate_pending()
+
+    further = held(breaker)
+    assert further is not None
+    assert set(further.excepted) == {"a", "b"}
+    [second] = {"a", "b"} - {first}
+    happens(breaker, "open", natural_state="open", instance=second)
+    happens(breaker, "closed", instance=second)
+    evaluate_pending()
+
+    assert held(breaker) is None
+    assert acts_of(breaker)[-1] == ("policy", "release", "2 instances have recovered.")
+    assert not PolicyCase.objects.exists()
+
+
+def test_a_probe_that_opens_again_has_all_held_for_longer():
+    make_policy(hold=30)
+    breaker = a_breaker("a", "b")
+    comes_due(breaker)
+    probing = held(breaker)
+    assert probing is not None
+    [probe] = probing.excepted
+
+    happens(breaker, "half_open", instance=probe)
+    happens(breaker, "open", instance=probe)
+    evaluate_pending()
+
+    again = held(breaker)
+    assert again is not None
+    assert again.excepted == []
+    assert again.reason == f"{probe} opened again: held open on all for 60 s"
+
+
+def test_probes_without_calls_time_out():
+    make_policy(hold=30)
+    breaker = a_breaker("a", "b")
+    comes_due(breaker)
+    comes_due(breaker)
+
+    again = held(breaker)
+    assert again is not None
+    assert again.excepted == []
+    assert "No answer from" in again.reason
+
+
+def test_a_probe_that_is_not_connected_any_more_is_replaced():
+    make_policy()
+    breaker = a_breaker("a", "b")
+    Instance.objects.update(connected=True)
+    comes_due(breaker)
+    before = held(breaker)
+    assert before is not None
+
+    Instance.objects.filter(name__in=before.excepted).update(connected=False)
+    PolicyCase.objects.update(check_at=timezone.now())
+    evaluate_pending()
+
+    after = held(breaker)
+    assert after is not None
+    assert set(before.excepted) | set(after.excepted) == {"a", "b"}
+    assert len(after.excepted) == 1
+
+
+def test_those_that_are_connected_probe_before_those_known_by_http_alone():
+    make_policy()
+    names = tuple("abcdefgh")
+    breaker = make_breaker(instances=names)
+    opens(breaker, *names)
+    Instance.objects.filter(name="e").update(connected=True)
+
+    comes_due(breaker)
+
+    probing = held(breaker)
+    assert probing is not None
+    assert probing.excepted == ["e"]
+
+
+def test_what_it_does_itself_is_no_evidence():
+    make_policy(count=3, probe={"instances": 1, "successes": 1})
+    breaker = a_breaker("a", "b", "c")
+    applies(breaker, "a", "b", "c")
+    comes_due(breaker)
+    probing = held(breaker)
+    assert probing is not None
+    [probe] = probing.excepted
+    happens(breaker, "closed", instance=probe)
+    evaluate_pending()
+    assert held(breaker) is None
+
+    # The agents of the others are released: their own breakers stand open as they did.
+    for name in {"a", "b", "c"} - {probe}:
+        happens(breaker, "open", natural_state="open", instance=name)
+    happens(breaker, "open", instance=probe)
+    evaluate_pending()
+
+    assert held(breaker) is None
+
+
+def test_a_forced_breaker_counts_by_what_it_would_be():
+    make_policy()
+    breaker = make_breaker(instances=("a", "b", "c"))
+    for name in ("a", "b"):
+        happens(breaker, "forced_open", natural_state="closed", instance=name)
+    evaluate_pending()
+    assert held(breaker) is None
+
+    for name in ("a", "b"):
+        happens(breaker, "forced_closed", natural_state="open", instance=name)
+    evaluate_pending()
+    assert held(breaker) is not None
+
+
+def test_it_never_overrides_a_persons_override():
+    make_policy()
+    breaker = a_breaker()
+    mine = by_hand(breaker)
+
+    opens(breaker, "a", "b")
+
+    assert held(breaker) == mine
+    assert PolicyCase.objects.get().blocked == "ada holds it already."
+
+
+def test_a_persons_override_takes_its_place_and_stays():
+    make_policy()
+    breaker = a_breaker("a", "b")
+    mine = by_hand(breaker)
+
+    comes_due(breaker)
+    opens(breaker, "c")
+
+    assert held(breaker) == mine
+    assert PolicyCase.objects.get().phase == "watching"
+
+
+def test_a_persons_release_keeps_it_off_until_the_breaker_has_closed():
+    make_policy()
+    breaker = a_breaker("a", "b")
+    release_breaker(breaker, reason="not now", by=make_actor(), now=timezone.now())
+    happens(breaker, "half_open", instance="a")
+    happens(breaker, "half_open", instance="b")
+    opens(breaker, "a", "b")
+    assert held(breaker) is None
+    assert "ada released it" in (PolicyCase.objects.get().blocked or "")
+
+    happens(breaker, "closed", instance="a")
+    happens(breaker, "closed", instance="b")
+    evaluate_pending()
+    opens(breaker, "a", "b")
+
+    assert held(breaker) is not None
+
+
+def test_a_persons_release_keeps_it_off_for_ten_minutes(monkeypatch: pytest.MonkeyPatch):
+    make_policy()
+    breaker = a_breaker("a", "b")
+    release_breaker(breaker, reason="not now", by=make_actor(), now=timezone.now())
+    opens(breaker, "c")
+    assert held(breaker) is None
+
+    # The audit log cannot be dated back, so it is the evaluator's clock that goes on.
+    later = timezone.now() + timedelta(minutes=10, seconds=1)
+    monkeypatch.setattr("alerts.evaluate.database_now", lambda: later)
+    for name in ("a", "b"):
+        happens(breaker, "half_open", instance=name)
+        happens(breaker, "open", instance=name)
+    Breaker.objects.get(pk=breaker.pk)
+    _since(breaker, later)
+    evaluate_pending()
+
+    assert held(breaker) is not None
+
+
+def _since(breaker: Breaker, at: object) -> None:
+    """The openings that wait to be judged happened at this time."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE outbox SET since = %s, committed_at = %s", [at, at])
+
+
+def test_a_hold_that_ran_out_leaves_each_to_its_own_breaker():
+    make_policy()
+    breaker = a_breaker("a", "b")
+    Override.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    expire_due()
+
+    comes_due(breaker)
+
+    assert held(breaker) is None
+    case = PolicyCase.objects.get()
+    assert (case.phase, case.openings) == ("watching", {})
+
+
+def test_it_holds_no_more_breakers_than_it_may():
+    make_policy(max_breakers=2)
+    breakers = [a_breaker("a", "b", service=f"service-{n}") for n in range(4)]
+
+    assert sum(held(one) is not None for one in breakers) == 2
+    blocked = PolicyCase.objects.filter(phase="watching").values_list("blocked", flat=True)
+    assert set(blocked) == {"It holds 2 of at most 2 breakers already."}
+
+
+def test_a_place_that_is_free_again_is_taken_by_one_that_waits():
+    make_policy(max_breakers=1)
+    first, second = (a_breaker("a", "b", service=f"service-{n}") for n in range(2))
+    release_breaker(first, reason="not now", by=make_actor(), now=timezone.now())
+
+    PolicyCase.objects.update(check_at=timezone.now())
+    evaluate_pending()
+
+    assert held(first) is None
+    assert held(second) is not None
+
+
+def test_one_of_two_policies_holds_and_the_other_waits():
+    make_policy("first")
+    make_policy("second")
+
+    breaker = a_breaker("a", "b")
+
+    override = held(breaker)
+    assert override is not None
+    assert override.by_name == "first"
+    assert PolicyCase.objects.get(policy__name="second").blocked == "first holds it already."
+
+
+def test_it_is_about_what_its_matchers_and_its_makers_limits_name():
+    make_policy(
+        matchers=['service=~"ord.*"', 'target!="users"'], by=make_actor(environments=["prod"])
+    )
+
+    assert held(a_breaker("a", "b")) is not None
+    assert held(a_breaker("a", "b", service="billing")) is None
+    assert held(a_breaker("a", "b", target="users")) is None
+    assert held(a_breaker("a", "b", environment="staging")) is None
+
+
+def test_a_policy_made_during_an_outage_acts_at_once():
+    breaker = make_breaker(instances=("a", "b", "c"), state="open")
+
+    make_policy()
+    evaluate_pending()
+
+    assert held(breaker) is not None
+
+
+def test_a_policy_that_is_off_does_nothing():
+    make_policy(enabled=False)
+
+    assert held(a_breaker("a", "b", "c")) is None
+    assert not PolicyCase.objects.exists()
+
+
+def test_a_breaker_that_goes_elsewhere_is_let_go():
+    make_policy(matchers=['target="catalog"'])
+    breaker = a_breaker("a", "b")
+    Breaker.objects.filter(pk=breaker.pk).update(target="other")
+
+    comes_due(breaker)
+
+    assert held(breaker) is None
+    assert not PolicyCase.objects.exists()
+
+
+def test_a_command_in_between_does_not_make_it_let_go():
+    make_policy()
+    breaker = a_breaker("a", "b")
+    command_breaker(breaker, command="trip", reason="x", by=make_actor(), now=timezone.now())
+
+    comes_due(breaker)
+
+    probing = held(breaker)
+    assert probing is not None
+    assert len(probing.excepted) == 1
+
+
+def test_new_instances_are_held_too_while_it_probes():
+    make_policy()
+    breaker = a_breaker("a", "b")
+    comes_due(breaker)
+    make_instance(breaker, "d")
+
+    probing = held(breaker)
+    assert probing is not None
+    assert probing.instances is None
+    assert "d" not in probing.excepted
+
+
+# The lever, and changes.
+
+
+def test_the_lever_releases_all_at_once_and_nothing_more_is_held():
+    make_policy()
+    first = a_breaker("a", "b")
+
+    pull_lever(stopped=True, reason="something is odd", by=make_actor(), now=timezone.now())
+    assert held(first) is None
+    assert acts_of(first)[-1] == (
+        "policy",
+        "release",
+        "All policies were stopped by ada: something is odd",
+    )
+    second = a_breaker("a", "b", service="billing")
+    assert held(second) is None
+    assert PolicyCase.objects.get(breaker=second).blocked == "All policies are stopped."
+
+    pull_lever(stopped=False, reason="it was not", by=make_actor(), now=timezone.now())
+    evaluate_pending()
+    assert held(second) is not None
+    log = AuditEntry.objects.filter(subject_kind="policy", subject_id="lever").order_by("id")
+    assert [(one.action, one.reason, one.actor_name) for one in log] == [
+        ("stop_policies", "something is odd", "ada"),
+        ("resume_policies", "it was not", "ada"),
+    ]
+
+
+def test_the_lever_leaves_what_people_hold_alone():
+    make_policy()
+    breaker = a_breaker("a", "b")
+    mine = by_hand(breaker)
+
+    pull_lever(stopped=True, reason="odd", by=make_actor(), now=timezone.now())
+
+    assert held(breaker) == mine
+
+
+def test_other_terms_release_what_is_held_and_judge_anew():
+    policy = make_policy()
+    breaker = a_breaker("a", "b")
+    before = held(breaker)
+
+    change_policy(policy.pk, _wish(policy, count=3), by=make_actor(), now=timezone.now())
+    assert held(breaker) is None
+    evaluate_pending()
+    assert held(breaker) is None
+
+    change_policy(policy.pk, _wish(policy, count=2), by=make_actor(), now=timezone.now())
+    evaluate_pending()
+    assert held(breaker) not in (None, before)
+
+
+def test_another_name_changes_nothing_that_is_held():
+    policy = make_policy()
+    breaker = a_breaker("a", "b")
+    before = held(breaker)
+
+    change_policy(policy.pk, _wish(policy, name="other"), by=make_actor(), now=timezone.now())
+    assert held(breaker) == before
+    comes_due(breaker)
+    probing = held(breaker)
+    assert probing is not None
+    assert probing.by_name == "other"
+
+
+def test_deleting_a_policy_releases_what_it_holds():
+    policy = make_policy()
+    breaker = a_breaker("a", "b")
+
+    delete_policy(policy.pk, by=make_actor(), now=timezone.now())
+    opens(breaker, "c")
+
+    assert held(breaker) is None
+    assert not PolicyCase.objects.exists()
+
+
+def _wish(policy: Policy, *, name: str = "fleet", count: int = 2):  # type: ignore[no-untyped-def]
+    from alerts.api.policies import PolicyIn
+
+    return PolicyIn(name=name, trip={"count": count}).wish()  # type: ignore[arg-type]
+
+
+# Races.
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_persons_override_that_comes_first_by_a_moment_stays(superuser_url: str):
+    make_policy()
+    breaker = make_breaker(instances=("a", "b"))
+    for name in ("a", "b"):
+        happens(breaker, "open", instance=name)
+
+    with transaction.atomic():
+        mine = by_hand(breaker)  # locked, and not committed yet
+        policy = threading.Thread(target=_evaluate)
+        policy.start()
+        eventually(lambda: _waits_for_a_lock(superuser_url), within=30)
+    policy.join(30)
+
+    assert held(breaker) == mine
+    assert PolicyCase.objects.get().blocked == "ada holds it already."
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("table", "when"),
+    [
+        ("override", "BEFORE INSERT"),
+        ("audit_entry", "BEFORE INSERT"),
+        ("policy_case", "BEFORE INSERT"),
+        ("outbox", "BEFORE DELETE"),
+    ],
+)
+def test_a_worker_killed_in_the_middle_has_done_all_or_nothing(
+    superuser_url: str, table: str, when: str
+):
+    make_policy()
+    breaker = make_breaker(instances=("a", "b"))
+    for name in ("a", "b"):
+        happens(breaker, "open", instance=name)
+
+    with stop_at(superuser_url, table, when) as stop:
+        worker = alert_worker.start("evaluate")
+        stop.reached()
+        alert_worker.kill(worker)
+        stop.gone()
+        assert held(breaker) is None
+        assert OutboxRow.objects.count() == 2
+        assert not PolicyCase.objects.exists()
+
+    alert_worker.run("evaluate")
+
+    assert held(breaker) is not None
+    assert Breaker.objects.get(pk=breaker.pk).revision == 1
+    alert_worker.run("evaluate")  # what it has wished is there to be judged too
+    assert Breaker.objects.get(pk=breaker.pk).revision == 1
+    assert not OutboxRow.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_together_hold_no_more_than_it_may():
+    make_policy(max_breakers=3)
+    breakers = [make_breaker(service=f"service-{n}", instances=("a", "b")) for n in range(12)]
+    for breaker in breakers:
+        for name in ("a", "b"):
+            happens(breaker, "open", instance=name)
+
+    workers = [
+        threading.Thread(target=_evaluate_some, args=([one.pk for one in breakers[n::3]],))
+        for n in range(3)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+
+    assert Override.objects.filter(ended_at=None).count() == 3
+    assert PolicyCase.objects.filter(phase="holding").count() == 3
+
+
+def _evaluate() -> None:
+    try:
+        evaluate_pending()
+    finally:
+        connections.close_all()
+
+
+def _evaluate_some(ids: list[int]) -> None:
+    from alerts.evaluate import evaluate_breakers
+
+    try:
+        evaluate_breakers(ids)
+    finally:
+        connections.close_all()
+
+
+def _waits_for_a_lock(url: str) -> bool:
+    with psycopg.connect(url) as looking:
+        row = looking.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database() AND query LIKE '%FOR NO KEY UPDATE%'"
+        ).fetchone()
+    return bool(row and row[0])
+
+
+# Suggestions.
+
+
+def test_a_policy_that_suggests_raises_one_incident_and_holds_nothing():
+    policy = make_policy(mode="suggest")
+    breaker = a_breaker("a", "b")
+    opens(breaker, "c")
+
+    assert held(breaker) is None
+    incident = Incident.objects.get()
+    assert (incident.policy, incident.rule, incident.status) == (policy, None, "firing")
+    assert incident.summary == (
+        f"orders/{breaker.name}: 2 of 3 instances opened within 60 s in prod"
+    )
+
+
+def test_a_suggestion_is_over_once_the_breaker_has_closed():
+    make_policy(mode="suggest")
+    breaker = a_breaker("a", "b")
+
+    for name in ("a", "b"):
+        happens(breaker, "closed", instance=name)
+    evaluate_pending()
+
+    assert Incident.objects.get().status == "resolved"
+    opens(breaker, "a", "b")
+    assert [one.status for one in Incident.objects.order_by("id")] == ["resolved", "firing"]

@@ -1,0 +1,70 @@
+"""Of what calls a rate is: one of an old window, or of trial calls alone, is said to be."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from breakers.live.board import summaries
+from breakers.models import Breaker
+from tests.support.make import make_breaker, make_instance
+
+pytestmark = pytest.mark.django_db
+SECOND = timedelta(seconds=1)
+NOW = timezone.now()
+
+
+def counted(
+    breaker: Breaker,
+    name: str,
+    state: str,
+    *,
+    since: int,
+    counted_at: int,
+    outage: int | None = None,
+) -> None:
+    """An instance so long in its state, with half of the calls of ten seconds failed, seconds ago."""
+    held = make_instance(breaker, name, state=state)
+    held.since = NOW - since * SECOND
+    held.not_closed_since = None if outage is None else NOW - outage * SECOND
+    held.metrics, held.metrics_at = (
+        {"calls": 10, "failed": 5, "window": 10},
+        NOW - counted_at * SECOND,
+    )
+    held.save()
+
+
+@pytest.mark.parametrize(
+    ("state", "since", "outage", "counted_at", "said"),
+    [
+        ("closed", 60, None, 5, None),
+        ("closed", 5, None, 5, "before"),
+        ("closed", 5, None, 9, "before"),
+        ("open", 60, 60, 60, None),  # what it tripped by
+        ("open", 3, 60, 5, "trials"),
+        ("half_open", 3, 60, 5, "trials"),
+        ("open", 8, 8, 5, None),  # the window reaches back before the trip
+    ],
+)
+def test_what_the_rate_is_of(
+    state: str, since: int, outage: int | None, counted_at: int, said: str | None
+) -> None:
+    breaker = make_breaker(instances=())
+    counted(breaker, "a", state, since=since, counted_at=counted_at, outage=outage)
+
+    (summary,) = summaries([breaker.pk])
+
+    assert summary.failure_rate == 50
+    assert summary.rate_of == said
+
+
+def test_of_a_mixture_nothing_is_said() -> None:
+    breaker = make_breaker(instances=())
+    counted(breaker, "a", "closed", since=60, counted_at=5)
+    counted(breaker, "b", "open", since=3, counted_at=5, outage=60)
+
+    (summary,) = summaries([breaker.pk])
+
+    assert summary.rate_of is None
