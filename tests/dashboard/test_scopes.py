@@ -24,7 +24,7 @@ def calls() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("method", "path"), calls())
+@pytest.mark.parametrize(("method", "path"), list(calls()))
 def test_without_the_scope_nothing_else_of_a_call_is_read(method: str, path: str) -> None:
     _, text = make_key(scopes=["ingest"])
     client = Client(headers={"Authorization": f"Bearer {text}"})
