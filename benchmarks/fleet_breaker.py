@@ -168,11 +168,12 @@ def main() -> None:
     parser.add_argument(
         "--reset", type=int, default=5, help="seconds that a breaker stays open (%(default)s)"
     )
+    parser.add_argument("--fault", choices=FAULTS, nargs="+", default=FAULTS, help="(all)")
     options = parser.parse_args()
     results = {}
     with running() as stack:
         machine(stack)
-        for fault in FAULTS:
+        for fault in options.fault:
             for mode in MODES:
                 results[fault, mode] = measure(
                     stack,
@@ -183,7 +184,7 @@ def main() -> None:
                     reset_s=options.reset,
                 )
     head = ["failed", "refused in vain", "all refuse s", "all served s", "answered", "ratio"]
-    for fault in FAULTS:
+    for fault in options.fault:
         own = results[fault, MODES[0]].failed
         print(f"{fault}, {options.instances} instances, {options.seconds:g} s (ratio of failed):")
         table(

@@ -1,6 +1,6 @@
 """What growth costs: events a second with one web process and with two, of a hundred breakers and of many.
 
-    python benchmarks/growth.py [--events 100000] [--breakers 100000]
+    python benchmarks/growth.py [--events 100000] [--breakers 100000] [--web 1 2]
 
 Each row is a system of its own, in which each breaker has been heard of before the counting begins. `ratio` is
 against the first row. On a machine with few cores a second web process competes with PostgreSQL, the worker and the
@@ -82,10 +82,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--events", type=int, default=100_000, help="of each row (%(default)s)")
     parser.add_argument("--breakers", type=int, default=100_000, help="at most (%(default)s)")
+    parser.add_argument("--web", type=int, nargs="+", default=[1, 2], help="processes (1 and 2)")
     options = parser.parse_args()
     rows: list[list[object]] = []
     first = 0.0
-    for workers in (1, 2):
+    for workers in options.web:
         for breakers in (FEW, options.breakers):
             with running(workers=workers) as stack:
                 if not rows:

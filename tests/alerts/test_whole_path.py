@@ -90,12 +90,12 @@ def test_an_outage_is_told_by_webhook_and_mail_and_so_is_its_end(
 
     began = time.monotonic()
     alerted.says("open")
-    eventually(lambda: alerted.types() == ["incident.firing"], within=15)
+    eventually(lambda: alerted.types() == ["incident.firing"], within=30)
     took = time.monotonic() - began
     alerted.says("half_open")
     alerted.says("closed")
-    eventually(lambda: alerted.types() == ["incident.firing", "incident.resolved"], within=15)
-    eventually(lambda: len(alerted.mails()) == 2, within=15)
+    eventually(lambda: alerted.types() == ["incident.firing", "incident.resolved"], within=30)
+    eventually(lambda: len(alerted.mails()) == 2, within=30)
 
     firing, resolved = alerted.received
     assert firing["data"]["incident"]["status"] == "firing"

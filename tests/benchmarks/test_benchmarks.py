@@ -19,9 +19,9 @@ SMALL = {
     "end_to_end": ("--sockets", "12", "--seconds", "1", "--per-second", "100"),
     "history": ("--events", "4000", "--rounds", "5"),
     "memory": ("--minutes", "0.1", "--sockets", "3", "--per-second", "100"),
-    "growth": ("--events", "4000", "--breakers", "200"),
-    "fleet_breaker": ("--instances", "6", "--seconds", "3", "--reset", "1"),
-    "sdk_overhead": ("--rounds", "1"),
+    "growth": ("--events", "4000", "--breakers", "200", "--web", "2"),
+    "fleet_breaker": ("--instances", "4", "--seconds", "2", "--reset", "1", "--fault", "one sick node"),
+    "sdk_overhead": ("--rounds", "1", "--library", "pybreaker"),
 }
 
 

@@ -24,7 +24,7 @@ FORCE = {"mode": "forced_open", "reason": "maintenance", "expires_in": 600}
 
 async def close_code(agent: Agent) -> int:
     with pytest.raises(ConnectionClosed) as closed:
-        await asyncio.wait_for(agent.socket.recv(), 10)
+        await asyncio.wait_for(agent.socket.recv(), 30)
     assert closed.value.rcvd is not None
     return closed.value.rcvd.code
 
@@ -372,7 +372,7 @@ async def test_a_revoked_key_ends_its_sockets_within_seconds(web: Web) -> None:
 
         await revoke("short")
 
-        assert await asyncio.wait_for(close_code(agent), 5) == 4401
+        assert await asyncio.wait_for(close_code(agent), 30) == 4401
 
 
 async def revoke(name: str) -> None:

@@ -279,7 +279,7 @@ async def test_a_body_that_stalls_is_given_up(
     )
     writer.write(head.encode() + start)
 
-    line = await asyncio.wait_for(reader.readline(), 10)
+    line = await asyncio.wait_for(reader.readline(), 30)
 
     assert b" 408 " in line
     writer.close()

@@ -47,7 +47,7 @@ async def test_a_wish_ends_the_wait_at_once_and_is_confirmed(web: Web, poller: P
     async with waiting_call(poller) as call:
         made = await force(web)
 
-        [desired] = poller._take(await asyncio.wait_for(call, 10))
+        [desired] = poller._take(await asyncio.wait_for(call, 30))
 
     assert (desired["mode"], desired["revision"]) == ("forced_open", made["revision"])
     told = await poller.hello(
@@ -152,7 +152,7 @@ async def test_a_breaker_presented_later_brings_what_stands_on_it(web: Web, poll
     async with waiting_call(poller) as call:
         await poller.hello(CLOSED, {"breaker": "stock", "state": "closed"})
 
-        told = poller._take(await asyncio.wait_for(call, 10))
+        told = poller._take(await asyncio.wait_for(call, 30))
 
     assert {one["breaker"]: one["mode"] for one in told} == {
         "catalog": "forced_open",
@@ -171,7 +171,7 @@ async def test_saying_hello_again_ends_no_wait_and_repeats_nothing(
         await poller.hello(CLOSED)
         await force(web)
 
-        assert [d["revision"] for d in poller._take(await asyncio.wait_for(call, 10))] == [2]
+        assert [d["revision"] for d in poller._take(await asyncio.wait_for(call, 30))] == [2]
     await poller.hello(CLOSED)
     assert await poller.next(wait=0.05) == []
 
@@ -206,7 +206,7 @@ async def test_an_instance_that_never_said_hello_is_told_of_the_whole_service(
 
     async with waiting_call(stranger) as call:
         await release(web)
-        assert [d["mode"] for d in stranger._take(await asyncio.wait_for(call, 10))] == [None]
+        assert [d["mode"] for d in stranger._take(await asyncio.wait_for(call, 30))] == [None]
 
     assert (await stranger.ask(boot="b1")).status_code == 200
     await stranger.hello({"breaker": "stock", "state": "closed"})
@@ -234,7 +234,7 @@ async def test_sockets_and_pollers_are_told_side_by_side(web: Web, poller: Polle
         made = await force(web)
 
         told = await agent.hear("desired")
-        [polled] = poller._take(await asyncio.wait_for(call, 10))
+        [polled] = poller._take(await asyncio.wait_for(call, 30))
 
     assert told["revision"] == polled["revision"] == made["revision"]
 
@@ -272,7 +272,7 @@ async def test_what_the_hub_tells_before_the_call_has_read_hides_nothing_older(
         monkeypatch.setattr(waiter, "tell", lambda wishes: (tell(wishes), told.set()))
         id = (await web.breaker("orders", "users"))["id"]
         await web.call("PUT", f"breakers/{id}/override", FORCE)
-        await asyncio.wait_for(told.wait(), 10)
+        await asyncio.wait_for(told.wait(), 30)
         return await plainly(service, after=after)
 
     async with web.agent(*two, instance="another"):

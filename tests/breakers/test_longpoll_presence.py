@@ -21,7 +21,7 @@ async def test_a_newer_boot_takes_the_instance_and_the_older_is_told(
     async with waiting_call(poller) as call:
         await newer.hello(CLOSED)
 
-        assert (await asyncio.wait_for(call, 10)).status_code == 409
+        assert (await asyncio.wait_for(call, 30)).status_code == 409
 
     assert (await poller.ask(boot="b1")).status_code == 409
     assert (await newer.ask(boot="b2")).status_code == 200
@@ -37,14 +37,14 @@ async def test_a_poller_takes_the_instance_from_a_socket_and_a_socket_from_a_pol
         await aeventually(lambda: older.socket.close_code == 4409)
 
     async with waiting_call(poller) as call, web.agent(CLOSED, boot="b3"):
-        assert (await asyncio.wait_for(call, 10)).status_code == 409
+        assert (await asyncio.wait_for(call, 30)).status_code == 409
 
 
 async def test_a_goodbye_retires_the_instance_and_ends_its_wait(web: Web, poller: Poller) -> None:
     async with waiting_call(poller) as call:
         await poller.hello(goodbye=True)
 
-        assert (await asyncio.wait_for(call, 10)).status_code == 404
+        assert (await asyncio.wait_for(call, 30)).status_code == 404
 
     assert (await Instance.objects.aget()).retired_at is not None
     assert (await poller.ask()).status_code == 404

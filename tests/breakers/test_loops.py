@@ -66,7 +66,7 @@ async def test_a_loop_ends_when_cancelled_whatever_becomes_of_its_step(
     loop = asyncio.create_task(for_ever(step, name="test", every_s=60))
     await begun.wait()
 
-    await asyncio.wait_for(cancel([loop]), 10)
+    await asyncio.wait_for(cancel([loop]), 30)
 
     assert loop.cancelled()
 
@@ -118,7 +118,7 @@ async def test_one_agent_that_cannot_be_told_says_hello_again_and_the_others_are
         await web.call("PUT", f"breakers/{one['id']}/override", wish)
 
         assert (await good.hear("desired"))["mode"] == "forced_open"
-        await asyncio.wait_for(bad.socket.wait_closed(), 10)
+        await asyncio.wait_for(bad.socket.wait_closed(), 30)
         assert bad.socket.close_code == 1012
 
 

@@ -247,7 +247,7 @@ def test_what_stops_matching_while_it_waits_for_the_locks_is_not_touched() -> No
         hold_all([recovers.pk])
         for thread in threads:
             thread.start()
-        assert eventually(lambda: waiting_for_locks() == 2, within=10)
+        assert eventually(lambda: waiting_for_locks() == 2, within=30)
         recovers.breaker_instances.update(state="closed")
         Breaker.objects.filter(pk=recovers.pk).update(change=F("change") + 1)
     for thread in threads:

@@ -97,7 +97,7 @@ async def test_an_agent_is_back_by_itself(web: Web, kind: str) -> None:
     async with web.agent(CLOSED) as agent:
         old = await only(web, kind)
         await remove(web, f"{kind}/{old['id']}")
-        await asyncio.wait_for(agent.socket.wait_closed(), 10)
+        await asyncio.wait_for(agent.socket.wait_closed(), 30)
         assert agent.socket.close_code == 1012
     async with web.agent(CLOSED):
         assert (await only(web, kind))["id"] != old["id"]
@@ -124,7 +124,7 @@ async def test_what_is_wished_of_it_ends_and_an_agent_that_comes_back_is_free(we
         answer = await web.call("PUT", f"breakers/{id}/override", wish)
         await agent.hear("desired")
         await remove(web, f"breakers/{id}")
-        await asyncio.wait_for(agent.socket.wait_closed(), 10)
+        await asyncio.wait_for(agent.socket.wait_closed(), 30)
     assert not await Override.objects.aexists()
     entry = await AuditEntry.objects.aget(action="remove_breaker")
     assert entry.before["overrides"][0]["mode"] == "forced_open"

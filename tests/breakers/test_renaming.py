@@ -101,7 +101,7 @@ async def test_an_override_of_a_renamed_instance_still_reaches_it(web: Web) -> N
         assert (await only(web, "overrides"))["instances"] == ["first"]
 
         # It is asked to say hello again, and stays who it is.
-        await asyncio.wait_for(agent.socket.wait_closed(), 10)
+        await asyncio.wait_for(agent.socket.wait_closed(), 30)
         assert agent.socket.close_code == 1012
     async with web.socket("/agent/v1") as socket:
         agent = Agent(socket)

@@ -13,7 +13,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 Frame = dict[str, Any]
 
 

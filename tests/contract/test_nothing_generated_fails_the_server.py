@@ -19,7 +19,7 @@ def test_no_generated_call_gets_a_5xx_or_a_status_that_is_not_published(
 ) -> None:
     stack = make_stack()
     bearer = f"Bearer {stack.key}"
-    with httpx2.Client(base_url=stack.url, headers={"Authorization": bearer}) as http:
+    with httpx2.Client(base_url=stack.url, headers={"Authorization": bearer}, timeout=30) as http:
         http.post(
             "/api/v1/events", json=[{"service": "orders", "breaker": "catalog", "to": "open"}]
         ).raise_for_status()

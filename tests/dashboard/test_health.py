@@ -83,7 +83,7 @@ async def test_the_real_servers_answer_and_no_worker_does() -> None:
 
 def test_a_running_system_is_alive_and_ready(live_stack: Stack) -> None:
     for path in ("/healthz", "/readyz"):
-        answer = httpx2.get(f"{live_stack.url}{path}")
+        answer = httpx2.get(f"{live_stack.url}{path}", timeout=30)
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "application/json"
 
@@ -93,7 +93,7 @@ def test_probes_are_only_read(live_stack: Stack, path: str) -> None:
     head = httpx2.head(f"{live_stack.url}{path}")
     assert (head.status_code, head.content) == (200, b"")
 
-    answer = httpx2.post(f"{live_stack.url}{path}")
+    answer = httpx2.post(f"{live_stack.url}{path}", timeout=30)
     assert answer.status_code == 405
     assert answer.headers["allow"] == "GET, HEAD"
     assert answer.headers["content-type"] == "application/problem+json"
@@ -110,7 +110,7 @@ def test_metrics_tell_the_system_and_name_no_service(live_stack: Stack) -> None:
     assert eventually(
         lambda: _open_instances(live_stack) >= 1
     )  # a scrape is remembered for a second
-    answer = httpx2.get(f"{live_stack.url}/metrics")
+    answer = httpx2.get(f"{live_stack.url}/metrics", timeout=30)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
@@ -124,7 +124,7 @@ def test_metrics_tell_the_system_and_name_no_service(live_stack: Stack) -> None:
 
 
 def _open_instances(stack: Stack) -> float:
-    text = httpx2.get(f"{stack.url}/metrics").text
+    text = httpx2.get(f"{stack.url}/metrics", timeout=30).text
     return sum(
         sample.value
         for family in text_string_to_metric_families(text)

@@ -9,7 +9,7 @@ from tests.support.stack import Stack
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-LOOK_S = 5.0
+LOOK_S = 20.0
 """Within this a page shows what has happened; the browser shares the machine with the whole system."""
 _BREACHES = """
     document.addEventListener("securitypolicyviolation", (event) =>

@@ -22,7 +22,7 @@ class Shop:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self._http = httpx2.Client(
-            headers={"Authorization": f"Bearer {stack.key}"}, timeout=10, trust_env=False
+            headers={"Authorization": f"Bearer {stack.key}"}, timeout=30, trust_env=False
         )
 
     # --- the panel --------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class Shop:
     def customer_page(self) -> httpx2.Response:
         """What a customer sees, whichever process of orders answers."""
         fault = next(each for each in self.faults("list") if each["fault"] == "catalog-errors")
-        return httpx2.get(fault["customer_url"], timeout=10)
+        return httpx2.get(fault["customer_url"], timeout=30)
 
     def served_from(self, *, since: float) -> dict[str, set[str]]:
         """By instance of orders, where its customers' products came from after `since` (epoch s)."""
@@ -121,7 +121,7 @@ class Shop:
         began = time.time()
         expected = {name: {source} for name in ORDERS}
         try:
-            eventually(lambda: all(self.served_from(since=began).values()), within=5)
+            eventually(lambda: all(self.served_from(since=began).values()), within=30)
         except AssertionError:
             return False
         return self.served_from(since=began) == expected

@@ -68,7 +68,7 @@ def test_a_broken_catalog_is_seen_told_and_mended_without_a_reload(
     incidents.goto("/incidents/")
     firing = incidents.locator("tr", has_text="catalog is gone").filter(has_text="firing")
     firing.wait_for()
-    [firing_message] = eventually(lambda: [request for request, _ in httpserver.log], within=15)
+    [firing_message] = eventually(lambda: [request for request, _ in httpserver.log], within=30)
     told = json.loads(firing_message.data)
     assert told["type"] == "incident.firing"
     assert [each["id"] for each in told["data"]["breakers"]] == [catalog]
@@ -76,9 +76,9 @@ def test_a_broken_catalog_is_seen_told_and_mended_without_a_reload(
     assert headers["webhook-signature"] == signature(
         channel["secret"], headers, firing_message.data
     )
-    assert eventually(lambda: shop.webhooks()[0]["at"] > broke, within=15)
+    assert eventually(lambda: shop.webhooks()[0]["at"] > broke, within=30)
     assert (shop.webhooks()[0]["type"], shop.webhooks()[0]["verified"]) == ("incident.firing", True)
-    eventually(lambda: len(shop.mails()) > mailed, within=15)
+    eventually(lambda: len(shop.mails()) > mailed, within=30)
     mail = max(shop.mails(), key=lambda each: each["Date"].datetime)
     assert mail["To"] == "oncall@example.com"
     assert "catalog" in mail["Subject"]
@@ -87,16 +87,16 @@ def test_a_broken_catalog_is_seen_told_and_mended_without_a_reload(
 
     shows(board, catalog, "closed", words="3 of 3 closed", within=SECONDS_TO_CLOSE)
     incidents.locator("tr", has_text="catalog is gone").filter(has_text="resolved").wait_for()
-    eventually(lambda: shop.all_serve_from("fresh"), within=15)
+    eventually(lambda: shop.all_serve_from("fresh"), within=30)
     types = [
         json.loads(request.data)["type"]
         for request, _ in eventually(
-            lambda: httpserver.log if len(httpserver.log) >= 2 else None, within=15
+            lambda: httpserver.log if len(httpserver.log) >= 2 else None, within=30
         )
     ]
     assert (types[0], types[-1]) == ("incident.firing", "incident.resolved")
-    eventually(lambda: len(shop.mails()) >= mailed + 2, within=15)
-    eventually(lambda: shop.webhooks()[0]["type"] == "incident.resolved", within=15)
+    eventually(lambda: len(shop.mails()) >= mailed + 2, within=30)
+    eventually(lambda: shop.webhooks()[0]["type"] == "incident.resolved", within=30)
     assert not was_reloaded(board)
     shop.call("DELETE", f"rules/{rule['id']}")
     shop.call("DELETE", f"channels/{channel['id']}")

@@ -27,7 +27,7 @@ def test_forcing_open_refuses_calls_in_every_process_until_it_is_released(
     page.click("text=Force open on 3 instances")
 
     shows(board, catalog, "forced_open", words="3 of 3 applied")
-    assert eventually(lambda: shop.all_serve_from("cache"), within=10)
+    assert eventually(lambda: shop.all_serve_from("cache"), within=30)
     standing = page.locator(".card.override", has_text="3 of 3 applied")
     standing.wait_for()
     assert "the provider asked for quiet" in standing.inner_text()
@@ -47,7 +47,7 @@ def test_forcing_open_refuses_calls_in_every_process_until_it_is_released(
     page.click("text=Release now")
 
     shows(board, catalog, "closed", words="3 of 3 closed")
-    assert eventually(lambda: shop.all_serve_from("fresh"), within=10)
+    assert eventually(lambda: shop.all_serve_from("fresh"), within=30)
     page.locator(".card.override").wait_for(state="detached")
     assert page.locator("pb-hand [data-outcome]").text_content() == ""
     assert page.evaluate("document.activeElement.id") == "breaker-says"
@@ -80,9 +80,9 @@ def test_an_override_ends_at_its_expiry_without_a_hand(shop: Shop, pages: Pages)
     )
 
     shows(board, breaker["id"], "forced_open", words="3 of 3 applied")
-    shows(board, breaker["id"], "closed", words="3 of 3 closed", within=10)
+    shows(board, breaker["id"], "closed", words="3 of 3 closed", within=30)
     assert 4.5 < time.monotonic() - began < 9
-    assert eventually(lambda: shop.all_serve_from("fresh"), within=10)
+    assert eventually(lambda: shop.all_serve_from("fresh"), within=30)
     after = shop.breaker()
     assert after["override"] is None
     assert after["revision"] == breaker["revision"] + 2

@@ -28,7 +28,7 @@ def test_the_shown_command_works_as_it_stands_and_the_page_sees_it_arrive(
 
     assert ran.returncode == 0, ran.stderr
     assert '"accepted":1' in ran.stdout.replace(" ", "")
-    page.get_by_text("Received from my-service: my-breaker is open").wait_for(timeout=3_000)
+    page.get_by_text("Received from my-service: my-breaker is open").wait_for(timeout=20_000)
     page.click("text=See its page")
     page.wait_for_url("**/breakers/*/")
     id = page.url.rstrip("/").rpartition("/")[2]
@@ -54,5 +54,5 @@ def test_the_shown_python_puts_the_breaker_on_the_board_while_its_process_lives(
         assert shell.stdin is not None
         shell.stdin.write(lines + "\n")
         shell.stdin.flush()
-        page.get_by_text("Received from my-service: my-breaker is closed").wait_for(timeout=10_000)
+        page.get_by_text("Received from my-service: my-breaker is closed").wait_for(timeout=20_000)
         shell.communicate(timeout=30)

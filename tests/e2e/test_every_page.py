@@ -63,7 +63,7 @@ def paths(running_shop: Shop) -> Iterator[list[str]]:
         f"breakers/{guarded}/commands",
         {"command": "trip", "reason": "looked at by a test", "confirm": "guarded"},
     )
-    incident = eventually(lambda: shop.incidents(of=burning), within=15)[0]["id"]
+    incident = eventually(lambda: shop.incidents(of=burning), within=30)[0]["id"]
     rule = shop.call("GET", "rules")["items"][0]["id"]
     channels = shop.call("GET", "channels")["items"]
     edits = [f"/rules/?edit={rule}", *(f"/channels/?edit={each['id']}" for each in channels)]

@@ -77,4 +77,4 @@ def test_signing_out_ends_the_live_link_of_the_other_windows(shop: Shop, pages: 
 
     one.wait_for_url("**/login/**")
     # By itself: the server closes the socket within 5 s, and the page goes to where one signs in.
-    other.wait_for_url("**/login/?next=%2Fincidents%2F", timeout=6_000)
+    other.wait_for_url("**/login/?next=%2Fincidents%2F", timeout=20_000)

@@ -49,7 +49,7 @@ async def close_code(stack: Stack, path: str, first: str, **headers: str) -> int
 
 async def session_of(stack: Stack) -> dict[str, str]:
     """What the browser of somebody who has signed in sends."""
-    async with httpx2.AsyncClient(base_url=stack.url, trust_env=False) as browser:
+    async with httpx2.AsyncClient(base_url=stack.url, trust_env=False, timeout=30) as browser:
         await browser.get("/login/")
         token = browser.cookies["csrftoken"]
         form = {"username": "admin", "password": stack.admin_password, "csrfmiddlewaretoken": token}

@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], *, within: float = 10, every: float = 0.02) -> T:
+def eventually(look: Callable[[], T], *, within: float = 30, every: float = 0.02) -> T:
     """The first truthy answer of `look`; assertions it raises count as "not yet", the last one is reported."""
     deadline = time.monotonic() + within
     while True:
@@ -27,7 +27,7 @@ def eventually(look: Callable[[], T], *, within: float = 10, every: float = 0.02
 
 
 async def aeventually(
-    look: Callable[[], T | Awaitable[T]], *, within: float = 10, every: float = 0.02
+    look: Callable[[], T | Awaitable[T]], *, within: float = 30, every: float = 0.02
 ) -> T:
     """The same on an event loop; `look` may be a coroutine function."""
     deadline = time.monotonic() + within

@@ -68,7 +68,7 @@ class Stack:
     def client(self) -> httpx2.Client:
         """An HTTP client with the key."""
         return httpx2.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=10
+            base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30
         )
 
     # --- its processes ----------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class Stack:
         return pid not in (None, killed) and self.is_ready()
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
-        answer = httpx2.get(f"{self.url}/readyz", timeout=10)
+        answer = httpx2.get(f"{self.url}/readyz", timeout=30)
         return answer.status_code, dict(answer.json())
 
     def is_ready(self) -> bool:

@@ -83,7 +83,7 @@ class Agent:
 
     async def hear(self, kind: str) -> dict[str, Any]:
         """The next frame, which must be of this kind."""
-        frame = json.loads(await asyncio.wait_for(self.socket.recv(), 10))
+        frame = json.loads(await asyncio.wait_for(self.socket.recv(), 30))
         assert frame["type"] == kind, frame
         return dict(frame)
 
@@ -111,7 +111,7 @@ class Watcher:
 
     async def take(self) -> str:
         """Takes in one frame; its type."""
-        frame = json.loads(await asyncio.wait_for(self.socket.recv(), 10))
+        frame = json.loads(await asyncio.wait_for(self.socket.recv(), 30))
         if frame["type"] == "snapshot":
             if frame["part"] == 1:
                 self.board = {}
@@ -157,7 +157,9 @@ async def serve() -> AsyncIterator[Web]:
         _, key = await sync_to_async(make_key)(
             name="tests", scopes=["ingest", "agent", "read", "operate", "admin"]
         )
-        async with httpx2.AsyncClient(base_url=f"http://{host}", trust_env=False) as http:
+        async with httpx2.AsyncClient(
+            base_url=f"http://{host}", trust_env=False, timeout=30
+        ) as http:
             yield Web(host, key, http, entrance, server)
     finally:
         server.should_exit = True

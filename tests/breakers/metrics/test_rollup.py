@@ -204,7 +204,7 @@ def reports(draw: st.DrawFn) -> list[tuple[int, str, int, int, int]]:
 
 @given(reports=reports())
 @hypothesis_settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -42,12 +42,12 @@ class TestRestarts:
         os.kill(pid, signal.SIGSTOP)
         try:
             status, body = eventually(
-                lambda: answer if (answer := stack.readiness())[0] == 503 else None, within=15
+                lambda: answer if (answer := stack.readiness())[0] == 503 else None, within=30
             )
             assert status == 503
             assert named in body["missing"]
             assert named in body["detail"]
-            assert httpx2.get(f"{stack.url}/healthz").status_code == 200
+            assert httpx2.get(f"{stack.url}/healthz", timeout=30).status_code == 200
         finally:
             os.kill(pid, signal.SIGCONT)
         assert eventually(stack.is_ready, within=30)
