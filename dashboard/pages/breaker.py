@@ -114,9 +114,11 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
     held.sort(key=lambda one: str(one["instance"]))
     outages = [moment for one in held if (moment := _moment(one["not_closed_since"]))]
     lead, since = words.standing_since(summary.state, summary.since, summary.not_closed_since)
-    standing = breaker.overrides.filter(ended_at__isnull=True).first()
+    # Asked for once: between two questions one may begin or end.
+    latest = breaker.overrides.order_by("-revision").first()
+    standing = latest if latest and latest.ended_at is None else None
     planned = breaker.planned.filter(ended_at__isnull=True).first()
-    ended = None if standing else breaker.overrides.order_by("-ended_at").first()
+    ended = None if standing else latest
     now = timezone.now()
     may_operate = Scope.OPERATE in actor.can
     asked = waiting(approvals_for(actor), now).filter(breakers__contains=[breaker.pk])

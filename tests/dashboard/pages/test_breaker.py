@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -228,6 +229,38 @@ def test_what_is_planned_stands_on_the_page_and_says_what_it_waits_for(viewer: C
     assert "The override of bo, made after it, is the newer decision" in beside
     assert "A plan of ana waits: after a release the breaker is forced open again" in beside
     assert "A plan of ana waits" not in alone
+
+
+@pytest.mark.parametrize("change", ["begins", "ends"])
+def test_the_page_reads_well_whenever_meanwhile_an_override_begins_or_ends(
+    viewer: Client, change: str
+) -> None:
+    breaker, now = make_breaker(), timezone.now()
+    forced(breaker, reason="an earlier one", by="ana", now=now)
+    if change == "begins":
+        release_breaker(breaker, reason="over", by=make_actor(), now=now)
+
+    def after(question: int) -> int:
+        """Lets it happen after this question to the database; returns how many the page has asked."""
+        asked = 0
+
+        def between(execute: Any, *call: Any) -> Any:
+            nonlocal asked
+            answer = execute(*call)
+            asked += 1
+            if asked == question and change == "begins":
+                forced(breaker, reason="meanwhile", by="bo", now=now)
+            elif asked == question:
+                release_breaker(breaker, reason="meanwhile", by=make_actor(), now=now)
+            return answer
+
+        with transaction.atomic(), connection.execute_wrapper(between):
+            assert viewer.get(f"/breakers/{breaker.pk}/").status_code == HTTPStatus.OK
+            transaction.set_rollback(True)
+        return asked
+
+    alone = after(0)
+    assert all([after(question) > alone for question in range(1, alone + 1)])
 
 
 def overridden(breaker: Breaker) -> int:
