@@ -20,6 +20,8 @@ export class LinkEvent extends Event {
 }
 
 const SHOW_MS = 1_000;
+/** So long a page that is being left is not called off to the sign-in page. */
+const LEAVING_MS = 10_000;
 
 export class PbLive extends HTMLElement {
   #link: Link | null = null;
@@ -27,6 +29,7 @@ export class PbLive extends HTMLElement {
   #heardAt = now();
   #timer: number | undefined;
   #announced: LinkState | "paused" | null = null;
+  #leavingAt = -Infinity;
 
   connectedCallback(): void {
     const match = JSON.parse(this.dataset["match"] ?? "{}") as Match;
@@ -38,6 +41,7 @@ export class PbLive extends HTMLElement {
     this.#timer = window.setInterval(() => this.#show(), SHOW_MS);
     window.addEventListener("online", this.#hurry);
     document.addEventListener("visibilitychange", this.#hurry);
+    window.addEventListener("beforeunload", this.#leaving);
   }
 
   disconnectedCallback(): void {
@@ -45,6 +49,7 @@ export class PbLive extends HTMLElement {
     window.clearInterval(this.#timer);
     window.removeEventListener("online", this.#hurry);
     document.removeEventListener("visibilitychange", this.#hurry);
+    window.removeEventListener("beforeunload", this.#leaving);
   }
 
   get live(): boolean {
@@ -64,6 +69,10 @@ export class PbLive extends HTMLElement {
   resync(): void {
     this.#link?.subscribe();
   }
+
+  #leaving = (): void => {
+    this.#leavingAt = performance.now();
+  };
 
   #hurry = (): void => {
     if (!document.hidden) this.#link?.hurry();
@@ -90,9 +99,15 @@ export class PbLive extends HTMLElement {
   }
 
   /** The session ended: the sign-in page says so and leads back here. Once, for a second call would break
-   * the first one off while it is on its way. */
+   * the first one off while it is on its way; and not in the way of an answer that is: a form with a new
+   * password ends the session that its page came with, and brings the next. */
   #leave(): void {
     window.clearInterval(this.#timer);
+    const wait = this.#leavingAt + LEAVING_MS - performance.now();
+    if (wait > 0) {
+      window.setTimeout(() => this.#leave(), wait);
+      return;
+    }
     window.location.assign(`/login/?next=${encodeURIComponent(window.location.pathname + window.location.search)}`);
   }
 
