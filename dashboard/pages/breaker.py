@@ -281,6 +281,8 @@ def _standing(one: dict[str, Any]) -> tuple[str, str]:
     if drift == DriftKind.CONTRADICTS:
         is_so = words.state_word(one["state"])
         return f"≠ {is_so}, though {wanted or 'no override'} is wanted", "open"
+    if not one["connected"]:
+        return ("as wanted when last heard" if wished else "not connected"), "unknown"
     return ("✓ as wanted" if wished else "✓ nothing is wanted of it"), "closed"
 
 

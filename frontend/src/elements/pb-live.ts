@@ -93,7 +93,7 @@ export class PbLive extends HTMLElement {
     if (this.#announced === shown) return;
     this.#announced = shown;
     document.documentElement.dataset["link"] = shown;
-    markAway(shown === "stale");
+    markAway(shown === "stale" ? "Not live" : shown === "paused" ? "Paused" : "");
     this.dispatchEvent(new LinkEvent(shown === "live"));
     if (shown === "refused") this.#leave();
   }

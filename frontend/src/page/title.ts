@@ -1,20 +1,20 @@
 /** The tab's title: the state of affairs, and whether it may be out of date. */
 
 let said = document.title;
-let away = false;
+let away = "";
 
 export function setTitle(title: string): void {
   said = title;
   show();
 }
 
-/** While the server is silent nobody must read old news as the state of affairs. */
-export function markAway(isAway: boolean): void {
-  away = isAway;
+/** Says why nobody must read what the title says as the state of affairs; with nothing, that it is. */
+export function markAway(why: string): void {
+  away = why;
   show();
 }
 
 function show(): void {
-  const title = away ? `Not live · ${said}` : said;
+  const title = away ? `${away} · ${said}` : said;
   if (document.title !== title) document.title = title;
 }

@@ -338,3 +338,14 @@ def test_one_known_by_its_events_alone_takes_no_wishes(viewer: Client):
     assert "known by its events alone" in instances_row(viewer, breaker)
     overridden(breaker)
     assert "cannot obey: known by its events alone" in instances_row(viewer, breaker)
+
+
+def test_of_an_instance_that_is_not_connected_nothing_is_claimed(viewer: Client):
+    breaker = make_breaker()
+    BreakerInstance.objects.update(applied_revision=overridden(breaker), state="forced_open")
+    Instance.objects.update(connected=False)
+
+    row = instances_row(viewer, breaker)
+
+    assert "as wanted when last heard" in row
+    assert "✓ as wanted" not in row
