@@ -20,7 +20,16 @@ SMALL = {
     "history": ("--events", "4000", "--rounds", "5"),
     "memory": ("--minutes", "0.1", "--sockets", "3", "--per-second", "100"),
     "growth": ("--events", "4000", "--breakers", "200", "--web", "2"),
-    "fleet_breaker": ("--instances", "4", "--seconds", "2", "--reset", "1", "--fault", "one sick node"),
+    "fleet_breaker": (
+        "--instances",
+        "4",
+        "--seconds",
+        "2",
+        "--reset",
+        "1",
+        "--fault",
+        "one sick node",
+    ),
     "sdk_overhead": ("--rounds", "1", "--library", "pybreaker"),
 }
 
