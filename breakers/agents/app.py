@@ -279,6 +279,7 @@ class _Conversation:
         job = Report(
             service_id=introduced.service_id,
             instance_id=introduced.instance_id,
+            session=self._session.id,
             breaker_id=breaker,
             applied=applied,
         )

@@ -329,7 +329,11 @@ class AppliedApp(AgentEndpoint):
                 said.rejected[index] = [unknown]
                 continue
             report = Report(
-                service_id=service, instance_id=instance, breaker_id=breaker, applied=applied
+                service_id=service,
+                instance_id=instance,
+                session=said.names.session_of(said.hello.boot),
+                breaker_id=breaker,
+                applied=applied,
             )
             waiting.append(self._writer.submit(report))
         await asyncio.gather(*waiting)

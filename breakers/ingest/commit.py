@@ -165,9 +165,9 @@ async def _commit(
     effects.spoke = spoke | more
     decisions = Decisions(db, ledger, registry, pairs_of=locked.pairs_of, targets=locked.targets)
     targets = _new_targets(accepted, locked)
-    for job in jobs:
-        if not isinstance(job, Batch):
-            effects.answers[job] = await decisions.decide(job)
+    effects.answers |= await decisions.decide_all(
+        [job for job in jobs if not isinstance(job, Batch)]
+    )
     targets |= decisions.new_targets
     effects.judged = ledger.store()
     looked = [

@@ -7,7 +7,7 @@ agent's, so that current state stays a pure function of history (I2).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from breakers.ingest.jobs import (
@@ -52,14 +52,32 @@ class Decisions:
         self.applied: set[int] = set()
         """Breakers of which an instance said what it has applied."""
 
-    async def decide(self, job: AnyJob) -> object:
-        """Does what the job asks, and gives its answer."""
+    async def decide_all(self, jobs: Iterable[AnyJob]) -> dict[AnyJob, object]:
+        """Does what the jobs ask, one after the other, and gives their answers.
+
+        Reports that stand side by side are stored together: a whole fleet answers a wish at once.
+        """
+        answers: dict[AnyJob, object] = {}
+        reports: dict[Pair, Report] = {}
+        for job in jobs:
+            pair = (job.breaker_id, job.instance_id) if isinstance(job, Report) else None
+            # One statement moves a row once, so that a second word of one pair waits for the first's.
+            if reports and (pair is None or pair in reports):
+                await self._report(reports)
+                reports = {}
+            if isinstance(job, Report) and pair is not None:
+                reports[pair] = job
+                answers[job] = None
+            else:
+                answers[job] = await self._decide(job)
+        if reports:
+            await self._report(reports)
+        return answers
+
+    async def _decide(self, job: AnyJob) -> object:
         match job:
             case Introduce():
                 return await self._introduce(job)
-            case Report():
-                await self._report(job)
-                return None
             case Lose():
                 return await self._lose(job)
             case Retire():
@@ -165,26 +183,45 @@ class Decisions:
             reason="hello",
         )
 
-    async def _report(self, job: Report) -> None:
-        said = job.applied
-        await self._db.execute(
+    async def _report(self, reports: Mapping[Pair, Report]) -> None:
+        said = [job.applied for job in reports.values()]
+        believed = await self._db.fetch(
             "store_applied",
-            breaker=job.breaker_id,
-            instance=job.instance_id,
-            revision=said.revision,
-            ok=said.ok,
-            error=(said.error or "the agent gave no reason").replace("\0", "")[:2000],
+            breakers=[breaker for breaker, _ in reports],
+            instances=[instance for _, instance in reports],
+            sessions=[str(job.session) for job in reports.values()],
+            revisions=[one.revision for one in said],
+            oks=[one.ok for one in said],
+            errors=[
+                None
+                if one.ok
+                else (one.error or "the agent gave no reason").replace("\0", "")[:2000]
+                for one in said
+            ],
         )
-        self._ledger.changed.add(job.breaker_id)
-        self.applied.add(job.breaker_id)
+        pairs = {(breaker, instance) for breaker, instance in believed}
+        breakers = {breaker for breaker, _ in pairs}
+        self._ledger.changed |= breakers
+        self.applied |= breakers
+        await self._record(
+            [
+                row
+                for pair, job in reports.items()
+                if pair in pairs and (row := self._news_of_report(job)) is not None
+            ]
+        )
+
+    def _news_of_report(self, job: Report) -> Row | None:
+        """The state change that an `applied` stands for, or None where it is known."""
+        said = job.applied
         held = self._ledger.held.get((job.breaker_id, job.instance_id))
         if not said.ok or said.state is None or held is None:
-            return
+            return None
         state = State(said.state)
         natural = State(said.natural_state) if said.natural_state else None
         if held.state is state and (natural is None or natural is held.natural_state):
-            return
-        row = self._server_row(
+            return None
+        return self._server_row(
             job.service_id,
             job.breaker_id,
             job.instance_id,
@@ -196,7 +233,6 @@ class Decisions:
             reason="applied",
             cause="override",
         )
-        await self._record([row])
 
     async def _lose(self, job: Lose) -> list[int]:
         lost = [id for (id,) in await self._db.fetch("lose", instances=sorted(job.instance_ids))]

@@ -90,10 +90,12 @@ class Introduce(Job[Introduced]):
 
 @dataclass(eq=False, kw_only=True)
 class Report(Job[None]):
-    """An `applied`: what became of a revision in an instance."""
+    """An `applied`: what became of a revision in an instance. A late one of a session that has lost the instance to
+    another changes nothing: the other's hello said what is so."""
 
     service_id: int
     instance_id: int
+    session: UUID
     breaker_id: int
     applied: Applied
 

@@ -172,16 +172,25 @@ ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
                             ELSE held.applied_revision END
 
 -- name: store_applied
--- A revision put into effect, or refused; an older report changes nothing, and one of a revision that was
--- never wished speaks of the last that was.
-UPDATE breaker_instance SET
-    applied_revision = CASE WHEN %(ok)s::boolean THEN greatest(applied_revision, b.said) ELSE applied_revision END,
-    applied_at = CASE WHEN %(ok)s::boolean AND b.said > applied_revision THEN now() ELSE applied_at END,
-    refused_revision = CASE WHEN %(ok)s::boolean THEN refused_revision ELSE b.said END,
-    refused_error = CASE WHEN %(ok)s::boolean THEN refused_error ELSE %(error)s END,
-    refused_at = CASE WHEN %(ok)s::boolean THEN refused_at ELSE now() END
-FROM (SELECT least(%(revision)s::bigint, revision) AS said FROM breaker WHERE id = %(breaker)s) b
-WHERE breaker_id = %(breaker)s AND instance_id = %(instance)s
+-- Revisions put into effect, or refused, of many breaker instances, each once; an older report changes nothing, and
+-- one of a revision that was never wished speaks of the last that was. Gives those that were believed: not where
+-- another session holds the instance by now, for nothing orders the words of two sockets but that. Who has no session
+-- (renamed, retired) is still believed.
+UPDATE breaker_instance held SET
+    applied_revision = CASE WHEN said.ok THEN greatest(applied_revision, said.revision) ELSE applied_revision END,
+    applied_at = CASE WHEN said.ok AND said.revision > applied_revision THEN now() ELSE applied_at END,
+    refused_revision = CASE WHEN said.ok THEN refused_revision ELSE said.revision END,
+    refused_error = CASE WHEN said.ok THEN refused_error ELSE said.error END,
+    refused_at = CASE WHEN said.ok THEN refused_at ELSE now() END
+FROM (
+    SELECT a.breaker, a.instance, a.ok, a.error, least(a.revision, b.revision) AS revision
+    FROM unnest(%(breakers)s::bigint[], %(instances)s::bigint[], %(sessions)s::uuid[], %(revisions)s::bigint[],
+                %(oks)s::boolean[], %(errors)s::text[]) AS a (breaker, instance, session, revision, ok, error)
+    JOIN breaker b ON b.id = a.breaker
+    WHERE NOT EXISTS (SELECT FROM instance i WHERE i.id = a.instance AND i.session <> a.session)
+) said
+WHERE held.breaker_id = said.breaker AND held.instance_id = said.instance
+RETURNING held.breaker_id, held.instance_id
 
 -- name: lose
 -- Silent for 60 s while somebody could have heard: one conditional statement says who is lost.
