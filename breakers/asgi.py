@@ -18,6 +18,11 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
+WriteNow = Callable[[bytes], bool]
+"""Writes the bytes of a whole frame to a socket that can take them; False where it cannot, and nothing is done."""
+WRITE_NOW = "panelboard.write_now"
+"""Under this name, a socket's scope may have a `WriteNow` among its extensions."""
+
 encode = msgspec.json.Encoder().encode
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
@@ -44,6 +49,12 @@ class MethodNotAllowed(CallError):
 
 class Disconnected(Exception):
     """The caller went away before the body was whole."""
+
+
+def write_now_of(scope: Scope) -> WriteNow | None:
+    """Of a socket whose server has it."""
+    found: WriteNow | None = scope.get("extensions", {}).get(WRITE_NOW)
+    return found
 
 
 def header(scope: Scope, name: bytes) -> str | None:

@@ -8,11 +8,10 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from breakers.asgi import WRITE_NOW
+
 LINGERS_S = 12.0
 """For what is still to be read, and the two seconds beyond the ten that uvicorn waits for a close to be answered."""
-WRITE_NOW = "panelboard.write_now"
-"""Under this name, a socket's scope has `SocketProtocol.write_now` among its extensions."""
-
 ENDING = "ending"
 """Under this name the lifespan's state has what is to be called once the server begins to end."""
 

@@ -128,9 +128,9 @@ class _Conversation:
         self._receive = receive
         self._send = send
         self._session = Session(id=uuid.uuid4(), actor=actor)
-        self._socket = AgentSocket(self._session)
+        self._socket = AgentSocket(self._session, asgi.write_now_of(scope))
         self._room = asyncio.Semaphore(_FRAMES_MAX)
-        self._acks: set[asyncio.Task[None]] = set()
+        self._acks: set[asyncio.Future[None]] = set()
         self._introducing: asyncio.Future[Introduced] | None = None
         _, _, key = (asgi.header(scope, b"authorization") or "").partition(" ")
         self._credential = Credential(
@@ -284,20 +284,21 @@ class _Conversation:
             applied=applied,
         )
         await self._room.acquire()
+        # A callback and no task: a whole fleet answers at once, and has its answer at once.
         waiting = self._writer.submit(job)
-        task = asyncio.create_task(self._wait_for(waiting), name="agent applied")
-        self._acks.add(task)
-        task.add_done_callback(self._acks.discard)
+        self._acks.add(waiting)
+        waiting.add_done_callback(self._reported)
         await self._rest(self._pace.owe(self._session.actor, 1, now=time.monotonic()))
 
-    async def _wait_for(self, waiting: asyncio.Future[None]) -> None:
-        try:
-            await waiting
-        except Overloaded as problem:
+    def _reported(self, waiting: asyncio.Future[None]) -> None:
+        self._acks.discard(waiting)
+        self._room.release()
+        problem = None if waiting.cancelled() else waiting.exception()
+        if isinstance(problem, Overloaded):
             # The next hello says what is applied.
             self._socket.close(Close(OVERLOADED, problem.detail))
-        finally:
-            self._room.release()
+        elif problem is not None:
+            raise problem
 
     async def _retire(self) -> None:
         introduced = self._session.introduced

@@ -10,16 +10,17 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NoReturn, Protocol
 from uuid import UUID
 
-import msgspec
 import structlog
 from psycopg.rows import dict_row
 
 from breakers.agents.clock import ClockOffset
 from breakers.agents.session import Session
+from breakers.agents.telling import Encoded, Telling
+from breakers.asgi import WriteNow
 from breakers.closing import OVERLOADED, RESTARTING, TAKEN, Close
 from breakers.db import Connection, Pool
 from breakers.desired.converge import Wish
@@ -33,7 +34,6 @@ from breakers.wire import ServerFrame, Welcome
 
 _log = structlog.get_logger(__name__)
 _SQL = statements("desired")
-_encode = msgspec.json.Encoder().encode
 
 HEARTBEAT_S = 10
 LOST_AFTER_S = 60
@@ -53,13 +53,18 @@ _HEARD = """
 class Listener(Protocol):
     """Who is told what is wished in a service."""
 
-    def tell(self, wishes: Sequence[Wish]) -> None: ...
+    def tell(self, telling: Telling) -> None: ...
 
 
 class AgentSocket:
-    """One agent's socket: its conversation, and the frames that it is owed, in order."""
+    """One agent's socket: its conversation, and the frames that it is owed, in order.
 
-    def __init__(self, session: Session) -> None:
+    With `write_now`, one that keeps up is written to without its task: of a fleet that is told at once, a thousand
+    would be woken. The task is at rest then: what it took with `next` is sent when it asks again, so that no frame
+    overtakes another.
+    """
+
+    def __init__(self, session: Session, write_now: WriteNow | None = None) -> None:
         self.session = session
         self.welcomed = False
         self.heard_at = time.monotonic()
@@ -68,23 +73,36 @@ class AgentSocket:
         self.connected = True
         self.ended: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         """Why the conversation is to end, once anyone has found a reason."""
+        self._write_now = write_now
+        self._is_at_rest = False
         self._owed: deque[str] = deque()
         self._more = asyncio.Event()
 
     def owe(self, frame: ServerFrame) -> None:
+        self._owe(Encoded.of(frame))
+
+    def _owe(self, frame: Encoded) -> None:
+        if (
+            self._is_at_rest
+            and not self._owed
+            and self._write_now is not None
+            and self._write_now(frame.on_the_wire)
+        ):
+            return
         if len(self._owed) >= _OWED_MAX:
             self.close(Close(OVERLOADED, "too slow to be told"))
             return
-        self._owed.append(_encode(frame).decode())
+        self._owed.append(frame.text)
         self._more.set()
 
-    def tell(self, wishes: Sequence[Wish]) -> None:
+    def tell(self, telling: Telling) -> None:
         """Owes what is news to it; nothing before its welcome, which says it all."""
-        if not self.welcomed:
+        introduced = self.session.introduced
+        if not self.welcomed or introduced is None:
             return
         try:
-            for desired in self.session.news(wishes):
-                self.owe(desired)
+            for wish, name in self.session.unsaid(telling.wishes):
+                self._owe(telling.frame(wish, name=name, instance=introduced.instance))
         except Exception:  # it starts afresh: its welcome has all that is wished
             _log.exception("agent not told", instance=self.session.introduced)
             self.close(Close(RESTARTING, "could not be told; say hello again"))
@@ -95,10 +113,12 @@ class AgentSocket:
             self.ended.set_result(close)
 
     async def next(self) -> str:
-        """The next frame to send."""
+        """The next frame to send; the one before has been sent."""
         while True:
             if self._owed:
+                self._is_at_rest = False
                 return self._owed.popleft()
+            self._is_at_rest = True
             self._more.clear()
             await self._more.wait()
 
@@ -228,8 +248,9 @@ class AgentHub:
             *self._sockets.get(service, ()),
             *self._others.get(service, ()),
         ]
+        telling = Telling(wishes)
         for listener in listeners:
-            listener.tell(wishes)
+            listener.tell(telling)
         self._read_to[service] = row[1]
 
     async def _poll(self) -> None:
@@ -317,6 +338,8 @@ async def _wishes(connection: Connection, service: int, *, after: int) -> list[W
 def _wish(**row: Any) -> Wish:
     row["breaker_id"] = row.pop("id")
     row["breaker"] = row.pop("name")
-    row["excepted"] = row["excepted"] or ()
-    row["command_instances"] = row["command_instances"] or ()
+    # A scope may name a whole fleet, and each of it is looked up there.
+    row["instances"] = None if row["instances"] is None else frozenset(row["instances"])
+    row["excepted"] = frozenset(row["excepted"] or ())
+    row["command_instances"] = frozenset(row["command_instances"] or ())
     return Wish(**row)

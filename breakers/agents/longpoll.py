@@ -24,7 +24,7 @@ from breakers.agents.hub import HEARTBEAT_S, AgentHub
 from breakers.agents.polled import Heard, Names, Place, Question, Said
 from breakers.agents.waiting import Look, News, Outcome, Waiter, Waiting
 from breakers.db import Pool
-from breakers.desired.converge import owed
+from breakers.desired.converge import owed, part_of
 from breakers.errors import (
     CallError,
     Conflict,
@@ -213,7 +213,7 @@ class DesiredApp(AgentEndpoint):
         passed_s = time.monotonic() - news.read_at
         number = max([after, *(wish.number for wish in mine)])
         return {
-            "desired": [owed(wish, instance, passed_s=passed_s) for wish in mine],
+            "desired": [owed(wish, part_of(wish, instance), passed_s=passed_s) for wish in mine],
             "cursor": Place.of(heard, number).encode(names),
         }
 

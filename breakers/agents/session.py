@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ import msgspec
 
 from breakers.access import Actor
 from breakers.closing import FORBIDDEN, NOT_UNDERSTOOD, Close
-from breakers.desired.converge import Wish, owed
+from breakers.desired.converge import Wish, owed, part_of
 from breakers.errors import FieldError
 from breakers.ingest.jobs import Introduced
 from breakers.ingest.surrogates import decode_leniently
@@ -80,6 +80,8 @@ class Session:
         self.environment = ""
         self.introduced: Introduced | None = None
         self._sent: dict[str, int] = {}
+        self._names: dict[int, list[str]] = {}
+        self._named: Introduced | None = None
 
     def receive(self, text: str, *, now: datetime) -> Effect:
         """What a frame asks for."""
@@ -137,31 +139,35 @@ class Session:
                 batch.events.append(event)
         return batch
 
-    def news(self, wishes: Iterable[Wish], *, passed_s: float = 0.0) -> list[Desired]:
-        """What this agent is to be told of the wishes: of its breakers, and never an older revision
-        after a newer one (I6)."""
-        told = []
-        for wish in self._in_its_words(wishes):
-            if wish.revision <= self._sent.get(wish.breaker, 0):
-                continue
-            self._sent[wish.breaker] = wish.revision
-            assert self.introduced is not None
-            told.append(owed(wish, self.introduced.instance, passed_s=passed_s))
-        return told
+    def unsaid(self, wishes: Iterable[Wish]) -> list[tuple[Wish, str]]:
+        """What this agent is to be told of the wishes, each with the name that it says, and counts as told from
+        here on: of its breakers, and never an older revision after a newer one (I6)."""
+        found = []
+        for wish in wishes:
+            for name in self._names_of(wish):
+                if wish.revision > self._sent.get(name, 0):
+                    self._sent[name] = wish.revision
+                    found.append((wish, name))
+        return found
 
-    def _in_its_words(self, wishes: Iterable[Wish]) -> list[Wish]:
-        """The wishes of its breakers, by the names that it knows: one may have been renamed here."""
-        said: dict[int, list[str]] = {}
-        for name, id in (self.introduced.breaker_ids if self.introduced else {}).items():
-            said.setdefault(id, []).append(name)
+    def welcome(self, wishes: Iterable[Wish]) -> list[Desired]:
+        """The desired state for a welcome: whole, for each hello."""
+        assert self.introduced is not None
+        wishes = list(wishes)
+        for wish in wishes:
+            for name in self._names_of(wish):
+                if wish.revision >= self._sent.get(name, 0):
+                    self._sent.pop(name, None)
+        instance = self.introduced.instance
         return [
-            replace(wish, breaker=name) for wish in wishes for name in said.get(wish.breaker_id, ())
+            owed(replace(wish, breaker=name), part_of(wish, instance))
+            for wish, name in self.unsaid(wishes)
         ]
 
-    def welcome(self, wishes: Iterable[Wish], *, passed_s: float = 0.0) -> list[Desired]:
-        """The desired state for a welcome: whole, for each hello."""
-        newest = {wish.breaker: wish for wish in self._in_its_words(wishes)}
-        for breaker, revision in list(self._sent.items()):
-            if breaker in newest and newest[breaker].revision >= revision:
-                del self._sent[breaker]
-        return self.news(newest.values(), passed_s=passed_s)
+    def _names_of(self, wish: Wish) -> Sequence[str]:
+        """By which names it calls the breaker, if it has it: one may have been renamed here."""
+        if self._named is not self.introduced:
+            self._named, self._names = self.introduced, {}
+            for name, id in (self.introduced.breaker_ids if self.introduced else {}).items():
+                self._names.setdefault(id, []).append(name)
+        return self._names.get(wish.breaker_id, ())

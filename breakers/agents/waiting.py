@@ -14,6 +14,7 @@ from uuid import UUID
 
 from breakers.access import Actor
 from breakers.agents.hub import HEARTBEAT_S, AgentHub
+from breakers.agents.telling import Telling
 from breakers.db import Pool
 from breakers.desired.converge import Wish
 from breakers.errors import CallError, Overloaded, TryLater, Unauthenticated
@@ -69,9 +70,9 @@ class Waiter:
         self._has_read = False
         self._was_told = False
 
-    def tell(self, wishes: Sequence[Wish]) -> None:
+    def tell(self, telling: Telling) -> None:
         """From the hub's reading."""
-        news = self._news(wishes)
+        news = self._news(telling.wishes)
         if news and self._has_read:
             self.end(News(news, time.monotonic()))
         elif news:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from breakers.wire import Desired, DesiredCommand
@@ -21,12 +21,12 @@ class Wish:
     """Of the change by which it came to be this: it grows within the service."""
     mode: Literal["forced_open", "forced_closed"] | None = None
     reason: str | None = None
-    instances: Sequence[str] | None = None
-    excepted: Sequence[str] = ()
+    instances: Collection[str] | None = None
+    excepted: Collection[str] = ()
     expires_in: float | None = None
     command_id: UUID | None = None
     command: Literal["trip", "reset"] | None = None
-    command_instances: Sequence[str] = ()
+    command_instances: Collection[str] = ()
     command_expires_in: float | None = None
 
     def includes(self, instance: str) -> bool:
@@ -36,20 +36,34 @@ class Wish:
         ) and instance not in self.excepted
 
 
-def owed(wish: Wish, instance: str, *, passed_s: float = 0.0) -> Desired:
-    """The frame for one instance, `passed_s` seconds after the wish was read.
+class Part(NamedTuple):
+    """What of a wish is meant for an instance; the same frame does for all of equal part."""
+
+    forced: bool
+    commanded: bool
+
+
+def part_of(wish: Wish, instance: str) -> Part:
+    return Part(
+        forced=wish.mode is not None and wish.includes(instance),
+        commanded=wish.command is not None and instance in wish.command_instances,
+    )
+
+
+def owed(wish: Wish, part: Part, *, passed_s: float = 0.0) -> Desired:
+    """The frame for the instances of this part, `passed_s` seconds after the wish was read.
 
     Outside the scope the mode is null, and is to be confirmed too.
     """
-    forced = wish.mode is not None and wish.includes(instance)
+    forced = part.forced
     if forced and wish.expires_in is not None and wish.expires_in <= passed_s:
         forced = False
     command = None
     if (
-        wish.command is not None
+        part.commanded
+        and wish.command is not None
         and wish.command_expires_in is not None
         and wish.command_expires_in > passed_s
-        and instance in wish.command_instances
     ):
         command = DesiredCommand(
             id=str(wish.command_id),

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
 import structlog
 
+from breakers.asgi import WriteNow
 from breakers.db import Connection, Pool
 from breakers.live import board, frames
 from breakers.live.bus import Bus
@@ -42,10 +43,6 @@ READ_MAX = 5000
 SEEN_MAX = 200_000
 _GONE = 2**63
 """The change number of a breaker that was removed: above all others, for its id never comes again."""
-
-
-WriteNow = Callable[[bytes], bool]
-"""Writes the bytes of a whole frame to a socket that can take them; False where it cannot, and nothing is done."""
 
 
 class Reader:

@@ -13,7 +13,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout, TooManyRequests
 
-from breakers.asgi import Receive, Scope, Send, header
+from breakers.asgi import Receive, Scope, Send, WriteNow, header, write_now_of
 from breakers.closing import (
     FORBIDDEN,
     NOT_UNDERSTOOD,
@@ -27,14 +27,13 @@ from breakers.closing import (
 from breakers.errors import CallError, Unauthenticated
 from breakers.keys import key_hash
 from breakers.live import frames
-from breakers.live.hub import Reader, WriteNow
+from breakers.live.hub import Reader
 from breakers.live.match import Limits, Match
 from breakers.live.rights import Credential
 from breakers.models import Scope as KeyScope
 from breakers.origins import origin_is_ours
 from breakers.runtime import Runtime
 from dashboard.live.visitor import visitor_of
-from dashboard.sockets import WRITE_NOW
 
 _log = structlog.get_logger(__name__)
 _KNOWN_WITHIN_S = 6
@@ -71,8 +70,9 @@ async def watch(runtime: Runtime, scope: Scope, receive: Receive, send: Send) ->
         return
     await send({"type": "websocket.accept"})
     try:
-        write_now = scope.get("extensions", {}).get(WRITE_NOW)
-        await _Watching(runtime, receive, send, write_now).run(scope, by_session=by_session)
+        await _Watching(runtime, receive, send, write_now_of(scope)).run(
+            scope, by_session=by_session
+        )
     except Close as close:
         await close_socket(send, close)
     except _AWAY as problem:

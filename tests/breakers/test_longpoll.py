@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from breakers.agents.telling import Telling
 from breakers.models import Breaker, Instance
 from tests.support.eventually import aeventually
 from tests.support.poller import CLOSED, FORCE, Poller, applied, force, release, waiting_call
@@ -101,7 +102,7 @@ async def test_a_slower_reading_never_brings_an_older_revision(web: Web, poller:
 
     async with waiting_call(poller) as call:
         [waiter] = runtime.waiting._waiters
-        waiter.tell(older)
+        waiter.tell(Telling(older))
         assert not waiter.outcome.done()
         await force(web)
 

@@ -34,6 +34,7 @@ from hypothesis.stateful import (
 )
 
 from breakers.access import actor_of_key
+from breakers.agents.telling import Telling
 from breakers.desired.command import command_breaker
 from breakers.desired.expire import expire_due
 from breakers.desired.override import OverrideWish, override_breaker, release_breaker
@@ -166,7 +167,7 @@ class AgentsAndServer(RuleBasedStateMachine):
     def a_slow_reading_is_told(self, pick: int) -> None:
         wishes = self.slow[pick % len(self.slow)]
         for link in self.links:
-            link.conversation._socket.tell(wishes)
+            link.conversation._socket.tell(Telling(wishes))
             link.drain()
 
     # The network.
@@ -298,7 +299,7 @@ class AgentsAndServer(RuleBasedStateMachine):
         """Every frame that was ever heard comes once more, the oldest last; every slow reading too."""
         for wishes in self.slow:
             for link in self.links:
-                link.conversation._socket.tell(wishes)
+                link.conversation._socket.tell(Telling(wishes))
                 link.drain()
         for agent in self.agents.values():
             before = (agent.standing.applied, agent.standing.mode, agent.natural, list(agent.ran))
