@@ -10,6 +10,7 @@ import structlog
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 
 from django.core.asgi import get_asgi_application
+from django.urls import get_resolver
 
 django = get_asgi_application()
 
@@ -76,6 +77,7 @@ class Entrance:
                 self._runtime = Runtime()
                 await self._runtime.start()
                 scope.get("state", {})[ENDING] = self._runtime.waiting.end_all
+                _load_pages()
                 _collect_rarely()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
@@ -83,6 +85,12 @@ class Entrance:
                     await self._runtime.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _load_pages() -> None:
+    """Pages and API are loaded by the first path that is resolved: the first override after a start would wait
+    some 300 ms for that, and so would every agent of the process."""
+    _ = get_resolver().url_patterns
 
 
 def _collect_rarely() -> None:
