@@ -2,9 +2,11 @@
 
     python benchmarks/rig/bare.py json FD
     python benchmarks/rig/bare.py live FD FRAMES
+    python benchmarks/rig/bare.py polled FD
 
 `json` decodes an event and answers as if it had been stored. `live` takes sockets; `GET /at_their_pace` and
-`GET /at_once` write the frames of the file FRAMES to all of them and answer when that is done.
+`GET /at_once` write the frames of the file FRAMES to all of them and answer when that is done. `polled` answers `GET`
+with what is wished, which `POST /desired` says, and takes note of each `POST /applied`; all in memory.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 import os
 import socket
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -91,6 +94,29 @@ class Live:
                 await send({"type": "websocket.send", "text": frame.text})
 
 
+class Polled:
+    """A control plane that is asked, at its least: nobody is known, nothing is stored."""
+
+    def __init__(self) -> None:
+        self._wished = b'{"revision":0}'
+        self._applied: Counter[int] = Counter()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(receive, send)
+            return
+        told = b""
+        if scope["method"] == "GET":
+            told = self._wished
+        elif scope["path"] == "/desired":
+            self._wished = (await receive())["body"]
+        else:
+            self._applied[_decode((await receive())["body"])["revision"]] += 1
+        headers = [(b"content-length", str(len(told)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": told})
+
+
 async def lifespan(receive: Receive, send: Send) -> None:
     for ended in ("startup", "shutdown"):
         await receive()
@@ -99,7 +125,10 @@ async def lifespan(receive: Receive, send: Send) -> None:
 
 def main(which: str, fd: str, *arguments: str) -> None:
     config = configuration(host="127.0.0.1", port=0, workers=1)
-    config.app = json if which == "json" else Live(Path(arguments[0]))
+    kinds = {"json": lambda: json, "live": Live, "polled": Polled}
+    config.app = kinds[which](*map(Path, arguments))
+    # Who asks each 15 s is not to connect each time.
+    config.timeout_keep_alive = 60
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(fd))])
 
 

@@ -30,6 +30,7 @@ SMALL = {
         "--fault",
         "one sick node",
     ),
+    "control": ("--agents", "12", "--rounds", "2", "--every", "0.5", "--rest", "1"),
     "sdk_overhead": ("--rounds", "1", "--library", "pybreaker"),
 }
 
