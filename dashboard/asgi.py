@@ -89,7 +89,7 @@ class Entrance:
 
 def _load_pages() -> None:
     """Pages and API are loaded by the first path that is resolved: the first override after a start would wait
-    some 300 ms for that, and so would every agent of the process."""
+    some 200 ms for that, and so would every agent of the process."""
     _ = get_resolver().url_patterns
 
 
