@@ -37,6 +37,7 @@ WEB_PROCESSES = 2
 WANTED_MS = 500
 POLLED_FOR_S = 30
 """Rounds of the slower peers end about then; each has two at least."""
+PARTS = ("web", "postgres", "worker", "redis")
 APPLIED = ("applied p50", "p99", "last")
 MEMORY = ("MB of them without", "with", "KB each", "agents / 100 MB")
 MODES = ("forced_open", "forced_closed")
@@ -116,10 +117,14 @@ def sockets_of(pid: int) -> int:
 
 def at_rest(stack: Stack, seconds: float) -> float:
     """Cores that the web processes, PostgreSQL and Redis take while nothing happens but heartbeats."""
-    pids = [pid for part in ("web", "postgres", "redis") for pid in stack.pids(part)]
-    before = sum(map(cpu_s, pids))
+    parts = ("web", "postgres", "redis")
+    before = sum(cpu_of(stack, part) for part in parts)
     time.sleep(seconds)
-    return (sum(map(cpu_s, pids)) - before) / seconds
+    return (sum(cpu_of(stack, part) for part in parts) - before) / seconds
+
+
+def cpu_of(stack: Stack, part: str) -> float:
+    return sum(map(cpu_s, stack.pids(part)))
 
 
 def main() -> None:
@@ -160,11 +165,13 @@ def told_at_once(stack: Stack, size: int, count: int, rest_s: float) -> tuple[li
         with psycopg.connect(stack.superuser_url, autocommit=True) as connection:
             connection.execute("ANALYZE")
         rest = at_rest(stack, rest_s)
+        spent_before = {part: cpu_of(stack, part) for part in PARTS}
         rounds = []
         for number in range(1, count + 1):
             time.sleep(random.uniform(0, 1))
             rounds.append(override(stack, agents, breaker["id"], number))
             stack.drain()
+        each_ms = [(cpu_of(stack, part) - spent_before[part]) / count * 1e3 for part in PARTS]
         full = sum(map(memory_mb, webs))
         shares = [sockets_of(pid) - before for pid, before in zip(webs, sockets, strict=True)]
         spent = agents.end()
@@ -176,6 +183,7 @@ def told_at_once(stack: Stack, size: int, count: int, rest_s: float) -> tuple[li
             for name, place in (("best", 0), ("median", count // 2), ("worst", -1))
         ],
     )
+    table(["CPU ms a round, with what is evaluated after it", *PARTS], [["", *each_ms]])
     each_kb = (full - empty) / size * 1024
     table(
         ["agents", "sockets of each web", "connecting s", *MEMORY],

@@ -22,6 +22,7 @@ class Pollers:
         self._every_s = every_s
         self._lines: list[Line] = []
         self._known: dict[Line, bytes] = {}
+        self._asking: set[Line] = set()
         self._answering: set[Line] = set()
         self._applied_at: list[float] = []
         self._all = asyncio.Event()
@@ -38,7 +39,9 @@ class Pollers:
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             line = self._lines[number % agents]
-            if line not in self._answering:
+            # One that still waits for its last answer asks again when it is due the next time.
+            if line not in self._asking and line not in self._answering:
+                self._asking.add(line)
                 line.send(_ASK)
                 self.asked += 1
 
@@ -61,7 +64,9 @@ class Pollers:
             self._applied_at.append(time.perf_counter())
             if len(self._applied_at) == len(self._lines):
                 self._all.set()
-        elif body != self._known.setdefault(line, body):
+            return
+        self._asking.discard(line)
+        if body != self._known.setdefault(line, body):
             self._known[line] = body
             self._answering.add(line)
             line.send(post("/applied", None, body))

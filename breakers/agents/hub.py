@@ -26,6 +26,7 @@ from breakers.db import Connection, Pool
 from breakers.desired.converge import Wish
 from breakers.errors import Overloaded
 from breakers.ingest.jobs import Disconnect
+from breakers.ingest.pgtext import array
 from breakers.ingest.queue import Writer
 from breakers.live.bus import Bus
 from breakers.loops import AWAY, cancel, for_ever
@@ -306,7 +307,8 @@ class AgentHub:
         now = time.monotonic()
         behind = [socket.clock.behind_s(at=now) for socket in by_session.values()]
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(_HEARD, [ids, list(by_session), behind])
+            sessions = list(map(str, by_session))
+            cursor = await connection.execute(_HEARD, [array(ids), array(sessions), array(behind)])
             for (session,) in await cursor.fetchall():
                 by_session.pop(session, None)
         # The rest no longer hold their instance: taken over, or lost and to be introduced again.

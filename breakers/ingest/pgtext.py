@@ -26,7 +26,7 @@ def time(at: datetime) -> str:
 
 
 def array(values: list[Any]) -> str:
-    """An array literal of whole numbers, truth values, times with zone, or texts; None is null.
+    """An array literal of numbers, truth values, times with zone, or texts; None is null.
 
     A column is put together as a whole wherever it can be: a step of Python for each value costs more than
     PostgreSQL's reading of it.
