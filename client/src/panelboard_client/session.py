@@ -66,7 +66,7 @@ class Session:
         now = time.monotonic()
         if self._roster.version != self._told_version:
             await self._tell_hello()
-        if now - self._heard_at > self._heartbeat_s * MISSED_PINGS:
+        if now >= self._silent_at:
             raise OSError(f"silent for {now - self._heard_at:.0f} s")
         if now - self._pinged_at >= self._heartbeat_s:
             self._pinged_at = now
@@ -88,11 +88,17 @@ class Session:
             return False
         return True
 
+    @property
+    def _silent_at(self) -> float:
+        """When the panel counts as gone if it says nothing until then."""
+        return self._heard_at + self._heartbeat_s * MISSED_PINGS
+
     def _next_due_s(self) -> float:
         now = time.monotonic()
         dues: List[float] = [
             self._pinged_at + self._heartbeat_s,
             self._sampled_at + SNAPSHOT_EVERY_S,
+            self._silent_at,
         ]
         if self._link.stopping:
             dues.append(self._link.stop_by - 0.2)
