@@ -21,6 +21,7 @@ from breakers.closing import (
     NO_HELLO,
     NOT_UNDERSTOOD,
     OVERLOADED,
+    TAKEN,
     UNAUTHENTICATED,
     Close,
     close_socket,
@@ -131,7 +132,7 @@ class _Conversation:
         self._socket = AgentSocket(self._session, asgi.write_now_of(scope))
         self._room = asyncio.Semaphore(_FRAMES_MAX)
         self._acks: set[asyncio.Future[None]] = set()
-        self._introducing: asyncio.Future[Introduced] | None = None
+        self._introducing: asyncio.Future[Introduced | None] | None = None
         _, _, key = (asgi.header(scope, b"authorization") or "").partition(" ")
         self._credential = Credential(
             actor=actor,
@@ -161,7 +162,7 @@ class _Conversation:
         if self._introducing is not None:
             # A hello that was cut short by the end is committed all the same.
             with contextlib.suppress(BeyondBound, *_AWAY):
-                self._session.introduced = await self._introducing
+                self._session.introduced = await self._introducing or self._session.introduced
         introduced = self._session.introduced
         if introduced is None:
             return
@@ -217,13 +218,17 @@ class _Conversation:
                 environment=self._session.environment,
                 session=self._session.id,
                 connected=True,
+                again=self._session.introduced is not None,
                 by=self._session.actor,
             )
         )
         try:
-            self._session.introduced = await asyncio.shield(self._introducing)
+            introduced = await asyncio.shield(self._introducing)
         except BeyondBound as beyond:
             raise Close(FORBIDDEN, str(beyond)) from beyond
+        if introduced is None:
+            raise Close(TAKEN, "this instance is connected elsewhere")
+        self._session.introduced = introduced
         await self._hub.join(self._socket)
 
     async def _store(self, batch: EventBatch) -> None:

@@ -300,6 +300,7 @@ class AppliedApp(AgentEndpoint):
             introduced = await self._writer.commit(job)
         except BeyondBound as beyond:
             raise Forbidden(str(beyond)) from beyond
+        assert introduced is not None  # it takes over
         if introduced.taken_from is not None:
             self._bus.say("taken", session=introduced.taken_from.hex)
         await self._note_words(introduced.instance_id, introduced.breaker_ids)

@@ -100,7 +100,11 @@ class Decisions:
     def _breakers_of(self, instance: int) -> set[int]:
         return {breaker for breaker, _ in self._pairs_of.get(instance, ())}
 
-    async def _introduce(self, job: Introduce) -> Introduced:
+    async def _is_taken(self, instance: int, *, by_other_than: uuid.UUID) -> bool:
+        found = await self._db.fetch("held_by", instance=instance)
+        return any(holder not in (None, by_other_than) for (holder,) in found)
+
+    async def _introduce(self, job: Introduce) -> Introduced | None:
         hello = job.hello
         service = self._registry.service_id(job.environment, hello.service)
         instance = self._registry.instance_id(service, hello.instance)
@@ -108,6 +112,8 @@ class Decisions:
             item.breaker: self._registry.breaker_id(service, item.breaker)
             for item in hello.breakers
         }
+        if job.again and await self._is_taken(instance, by_other_than=job.session):
+            return None
         found = await self._db.fetch(
             "introduce",
             instance=instance,

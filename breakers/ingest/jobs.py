@@ -74,13 +74,16 @@ class Introduced:
 
 
 @dataclass(eq=False, kw_only=True)
-class Introduce(Job[Introduced]):
-    """A `hello`: the instance is this session's, and its breakers are in these states."""
+class Introduce(Job[Introduced | None]):
+    """A `hello`: the instance is this session's, and its breakers are in these states. None where it comes `again`
+    and another session holds the instance by now."""
 
     hello: Hello
     environment: str
     session: UUID
     connected: bool | None
+    again: bool = False
+    """Not the session's first: that takes the instance over from whoever holds it, a later one does not."""
     by: Actor | None = None
 
     @property

@@ -148,6 +148,9 @@ SELECT breaker_id, instance_id FROM breaker_instance WHERE instance_id = ANY(%(i
 -- name: services_of_instances
 SELECT id, service_id FROM instance WHERE id = ANY(%(instances)s)
 
+-- name: held_by
+SELECT session FROM instance WHERE id = %(instance)s FOR UPDATE
+
 -- name: introduce
 -- A session takes the instance over; gives the session that held it before.
 WITH before AS (SELECT id, session, boot FROM instance WHERE id = %(instance)s FOR UPDATE)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 
 from tests.support.eventually import eventually
 from tests.support.stack import Stack, children
@@ -60,3 +61,26 @@ def frozen(stack: Stack, part: str) -> Iterator[None]:
             with suppress(ProcessLookupError):
                 os.kill(one, signal.SIGCONT)
     eventually(stack.is_ready, within=BACK_WITHIN_S)
+
+
+@contextmanager
+def only(stack: Stack, name: str) -> Iterator[None]:
+    """Within the block the other process stands still, so that new connections are this one's."""
+    others = [pid for other, pid in processes(stack, "web").items() if other != name]
+    for pid in others:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def meanwhile(fault: AbstractContextManager[None]) -> AsyncIterator[None]:
+    """The same fault in a loop, which is not held up by the wait at its end."""
+    fault.__enter__()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(fault.__exit__, None, None, None)
