@@ -21,7 +21,8 @@ from breakers.errors import (
     Unauthenticated,
 )
 from dashboard.openapi import PanelboardAPI
-from dashboard.problems import DATABASE_AWAY, is_away, problem
+from dashboard.postgresql.base import CommitInDoubt
+from dashboard.problems import DATABASE_AWAY, IN_DOUBT, is_away, problem
 
 
 class Renderer(BaseRenderer):
@@ -88,7 +89,8 @@ def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
     if not is_away(error):
         raise error
-    return _call_error(request, DATABASE_AWAY)
+    in_doubt = isinstance(error, CommitInDoubt)
+    return _call_error(request, IN_DOUBT if in_doubt else DATABASE_AWAY)
 
 
 api.add_router("", breakers_router)

@@ -22,6 +22,7 @@ from dashboard.health import healthz, readyz
 from dashboard.live.app import watch
 from dashboard.metrics import metrics
 from dashboard.pages.files import PREFIX, static_files
+from dashboard.postgresql.base import Connection
 from dashboard.sockets import ENDING
 
 _log = structlog.get_logger(__name__)
@@ -79,6 +80,7 @@ class Entrance:
                 scope.get("state", {})[ENDING] = self._runtime.waiting.end_all
                 _load_pages()
                 _collect_rarely()
+                Connection.gives_up = True
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 if self._runtime is not None:

@@ -13,6 +13,11 @@ from breakers.errors import Overloaded
 DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
 """Of which `is_away` says whether they only mean that the database cannot be used now."""
 DATABASE_AWAY = Overloaded("The database does not answer. Nothing was changed.", retry_after=2)
+IN_DOUBT = Overloaded(
+    "The database did not answer at the very end: whether this was carried out is not known. Look before you ask"
+    " again; with an Idempotency-Key, ask again with the same.",
+    retry_after=2,
+)
 
 
 def is_away(error: BaseException) -> bool:

@@ -82,7 +82,7 @@ def database(url: str) -> dict[str, Any]:
         parsed["HOST"] = options.pop("host")
     options.setdefault("connect_timeout", 5)
     parsed.update(
-        ENGINE="django.db.backends.postgresql",
+        ENGINE="dashboard.postgresql",
         OPTIONS=options,
         CONN_MAX_AGE=0,
         DISABLE_SERVER_SIDE_CURSORS=True,
