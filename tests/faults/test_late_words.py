@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -57,6 +58,17 @@ async def agent_at(stack: Stack, web: str, url: str, last: AsyncExitStack) -> Ag
         )
 
 
+def is_noted(stack: Stack, service: str) -> bool:
+    """Whether its one instance was heard since its hello."""
+    with psycopg.connect(stack.run["database_url"]) as connection:
+        heard = connection.execute(
+            "SELECT FROM instance i JOIN service s ON s.id = i.service_id"
+            " WHERE s.name = %s AND i.last_seen > i.session_since",
+            [service],
+        )
+        return heard.fetchone() is not None
+
+
 async def close_code(agent: Agent) -> int | None:
     """Once all that still comes is read."""
     while True:
@@ -80,6 +92,8 @@ async def test_an_applied_and_a_hello_of_a_connection_that_was_left_are_not_beli
         await left.hello(presented("closed", 0), **named)
         forced = await asyncio.to_thread(hand.force)
         assert (await left.hear("desired"))["revision"] == forced
+        # Its hello is noted as a sign of life: a later note would find that it was left, and end it before its time.
+        await aeventually(lambda: is_noted(broken_stack, service), within=RIGHT_WITHIN_S)
         way.hold("server")
         opened = changed(1, "forced_open")
         await left.say(type="events", batch=1, events=[opened])
