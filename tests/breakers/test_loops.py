@@ -104,7 +104,7 @@ async def test_one_agent_that_cannot_be_told_says_hello_again_and_the_others_are
     from breakers.agents.session import Session
 
     async with web.agent(CLOSED, instance="bad") as bad, web.agent(CLOSED, instance="good") as good:
-        plain = Session.news
+        plain = Session.unsaid
 
         def faulty(self: Session, *wishes: Any, **more: Any) -> Any:
             assert self.hello is not None
@@ -112,7 +112,7 @@ async def test_one_agent_that_cannot_be_told_says_hello_again_and_the_others_are
                 raise ZeroDivisionError
             return plain(self, *wishes, **more)
 
-        monkeypatch.setattr(Session, "news", faulty)
+        monkeypatch.setattr(Session, "unsaid", faulty)
         one = await web.breaker("orders", "catalog")
         wish = {"mode": "forced_open", "reason": "test", "expires_in": 60}
         await web.call("PUT", f"breakers/{one['id']}/override", wish)

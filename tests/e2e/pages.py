@@ -26,7 +26,7 @@ class Pages:
         self.away_is_fine = False
         """While the server is killed, failed requests are what a window has to report."""
         self.refusals_are_fine = False
-        """Where a test asks for what it may not have."""
+        """Where a test asks for what it may not have, or its windows do: those of a session that has ended."""
 
     def open(self, **options: Any) -> Page:
         """A window of a browser of its own, signed in nowhere."""
@@ -49,7 +49,7 @@ class Pages:
         if self.away_is_fine and failed:
             return
         if self.refusals_are_fine and any(
-            f"status of {refusal}" in said.text for refusal in (403, 422)
+            f"status of {refusal}" in said.text for refusal in (401, 403, 422)
         ):
             return
         self.complaints.append(f"{page.url}: {said.text}")
