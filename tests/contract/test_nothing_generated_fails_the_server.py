@@ -25,11 +25,14 @@ def test_no_generated_call_gets_a_5xx_or_a_status_that_is_not_published(
         ).raise_for_status()
         [breaker] = http.get("/api/v1/breakers").json()["items"]
         [instance] = http.get("/api/v1/instances").json()["items"]
+        # One to be revoked: by its own key, the rest would be refused.
+        key = http.post("/api/v1/keys", json={"name": "spare", "scopes": ["read"]}).json()
     # Ids that exist: else most calls would end at 404.
     config = tmp_path / "schemathesis.toml"
     config.write_text(
         f'[parameters]\n"path.breaker_id" = "{breaker["id"]}"\n'
         f'"path.instance_id" = "{instance["id"]}"\n'
+        f'"path.key_id" = "{key["id"]}"\n'
     )
 
     done = subprocess.run(
