@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.servers import ROOT, outside_environment
+from tests.support.stack import Stack, start_ready
+
+pytestmark = pytest.mark.xdist_group("benchmarks")
+KEY = "pb_a_key_of_the_benchmarks_alone"
 
 SMALL = {
     "ingest_batch": ("--events", "1000"),
@@ -39,6 +43,15 @@ def test_none_is_left_out() -> None:
     assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == set(SMALL)
 
 
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """For all that need no system of their own."""
+    data_dir = tmp_path_factory.mktemp("benchmarks") / "data"
+    running = start_ready(data_dir, PANELBOARD_BOOTSTRAP_KEY=KEY)
+    yield running
+    running.stop()
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """For temporary files. Not pytest's own, which PostgreSQL's account cannot enter."""
@@ -48,11 +61,17 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_it_prints_its_ratio_and_leaves_nothing_behind(name: str, folder: Path) -> None:
+def test_it_prints_its_ratio_and_leaves_nothing_behind(
+    name: str, folder: Path, stack: Stack
+) -> None:
     done = subprocess.run(
         [sys.executable, f"benchmarks/{name}.py", *SMALL[name]],
         cwd=ROOT,
-        env={**outside_environment(), "TMPDIR": str(folder)},
+        env={
+            **outside_environment(),
+            "TMPDIR": str(folder),
+            "PANELBOARD_BENCHMARK_STACK": str(stack.data_dir),
+        },
         capture_output=True,
         text=True,
         timeout=300,

@@ -112,13 +112,13 @@ def walk(paths: list[str], browser: Browser, shop: Shop, **window: Any) -> Seen:
             is_live(page)
         page.evaluate("document.fonts.ready")
         seen.policies[path] = answer.headers["content-security-policy"]
+        # With everything unfolded that can be unfolded.
+        page.evaluate("document.querySelectorAll('main details').forEach((one) => one.open = true)")
         page.evaluate(AXE.read_text())
         seen.violations += [
             (path, one["id"], [node["html"][:200] for node in one["nodes"][:3]])
             for one in page.evaluate("axe.run().then((result) => result.violations)")
         ]
-        # With everything unfolded that can be unfolded.
-        page.evaluate("document.querySelectorAll('main details').forEach((one) => one.open = true)")
         seen.widths[path] = page.evaluate("document.documentElement.scrollWidth")
         seen.acts[path] = set(page.evaluate(VISIBLE_ACTS))
     seen.complaints = pages.complaints
