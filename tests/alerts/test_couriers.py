@@ -101,9 +101,7 @@ def test_a_run_while_another_runs_returns_at_once_and_is_heard(httpserver: HTTPS
     assert entered.wait(5)
     happens(make_breaker(target="b"), "open")
     evaluate_pending()
-    began = time.monotonic()
-    assert couriers.run() == 0
-    assert time.monotonic() - began < 0.5
+    assert couriers.run() == 0  # at once, for nobody lets the first one go until here
     leave.set()
     runner.join(10)
 

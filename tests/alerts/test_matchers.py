@@ -87,7 +87,7 @@ def test_no_expression_takes_long():
     began = time.monotonic()
     evil.holds({"service": "a" * 200 + "!"})
 
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 5  # by backtracking: years
 
 
 values = st.text(

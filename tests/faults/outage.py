@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 
@@ -36,13 +35,11 @@ def outage(stack: Stack, *parts: str) -> Iterator[None]:
         yield
     finally:
         os.kill(stack.process.pid, signal.SIGCONT)
-    began = time.monotonic()
     eventually(
         lambda: all(stack.restarted(name, pid) for name, pid in killed.items()),
         within=BACK_WITHIN_S,
         every=0.05,
     )
-    assert time.monotonic() - began < BACK_WITHIN_S
 
 
 @contextmanager
