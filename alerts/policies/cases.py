@@ -8,7 +8,7 @@ from datetime import datetime
 from alerts.judging import Replay
 from alerts.models import PolicyCase
 from alerts.policies import fleet
-from alerts.policies.fleet import Case, Phase
+from alerts.policies.fleet import ByHand, Case, Phase
 from breakers.models import FormerName, Named
 from breakers.states import State
 
@@ -19,10 +19,10 @@ def is_unwell(replay: Replay) -> bool:
     return opened or any(one.live and one.natural is State.OPEN for one in replay.now.instances)
 
 
-def case_of(row: PolicyCase, replay: Replay, now: datetime) -> Case:
+def case_of(row: PolicyCase, replay: Replay, now: datetime, *, by_hand: ByHand) -> Case:
     """As it was before what is replayed; of a row that nobody has looked at, as a first look finds it."""
     if row.openings is None:
-        return fleet.begin(replay.before, now)
+        return fleet.begin(replay.before, now, by_hand=by_hand)
     return Case(
         began_at=row.began_at,
         phase=Phase(row.phase),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -32,6 +32,8 @@ NAMED_MOST = 3
 _UNWELL = frozenset({State.OPEN, State.HALF_OPEN})
 _DOUBTFUL = _UNWELL | {State.FORCED_OPEN}
 """An agent that does not tell its natural state leaves open what it would be."""
+ByHand = Callable[[str, datetime], bool]
+"""Whether the opening of the instance of this name at this time was a hand's, and so says nothing of what it calls."""
 _OPENS_FROM = frozenset({State.CLOSED, State.HALF_OPEN, State.UNKNOWN})
 
 
@@ -142,12 +144,20 @@ def hold(terms: Terms, why: str, now: datetime, *, again: int = 0) -> Hold:
     return Hold(why, for_s, now + timedelta(seconds=for_s), again)
 
 
-def begin(seen: BreakerView, now: datetime) -> Case:
+def by_nobody(instance: str, at: datetime) -> bool:
+    """The hand where there is none."""
+    return False
+
+
+def begin(seen: BreakerView, now: datetime, *, by_hand: ByHand = by_nobody) -> Case:
     """The first look at a breaker: who is open has opened when it says."""
     openings = {
         one.id: min(one.since, now)
         for one in seen.instances
-        if one.live and one.state is State.OPEN and one.since is not None
+        if one.live
+        and one.state is State.OPEN
+        and one.since is not None
+        and not by_hand(one.name, one.since)
     }
     return Case(began_at=min(openings.values(), default=now), openings=openings)
 
@@ -158,18 +168,23 @@ def observe(
     steps: Sequence[tuple[datetime, InstanceView]],
     seen: BreakerView,
     now: datetime,
+    *,
+    by_hand: ByHand = by_nobody,
 ) -> Case:
     """The case after these steps, each one instance become this at that time; `seen` is the end of them."""
     was = {one.id: one.natural for one in before.instances}
     openings, probes, recovered = dict(case.openings), list(case.probes), list(case.recovered)
     reopened = case.reopened
     for at, after in steps:
-        opened = after.natural is State.OPEN and was.get(after.id, State.UNKNOWN) in _OPENS_FROM
+        left = was.get(after.id, State.UNKNOWN)
         was[after.id] = after.natural
-        if opened:
-            # The instance's own time, for news may come late; `since` of a forced state is that of the force.
-            said = after.since if after.state is State.OPEN else None
-            openings[after.id] = min(said or at, now)
+        # The instance's own time, for news may come late; `since` of a forced state is that of the force.
+        said = after.since if after.state is State.OPEN else None
+        opened_at = min(said or at, now)
+        # A probe that fails after a hand's trip is evidence again.
+        tripped = left is State.CLOSED and by_hand(after.name, opened_at)
+        if after.natural is State.OPEN and left in _OPENS_FROM and not tripped:
+            openings[after.id] = opened_at
             if after.name in probes or after.name in recovered:
                 reopened = after.name
         elif after.natural is State.CLOSED:

@@ -27,6 +27,7 @@ from alerts.policies.acts import (
 from alerts.policies.book import LoadedPolicy, enabled_policies
 from alerts.policies.cases import case_of, fill, follow_names, is_unwell
 from alerts.policies.fleet import Act, Case, Hold, Phase, Wait
+from alerts.policies.hands import trips_by_hand
 from alerts.policies.suggest import end_suggestion, suggest
 from breakers.errors import CallError
 from breakers.models import BreakerInstance
@@ -80,10 +81,15 @@ def judge_policies(replays: Sequence[Replay], *, now: datetime) -> None:
     standing = standing_overrides(active) if active else {}
     reachable = _reachable(active) if active else frozenset()
     follow_names((row, replay) for _, replay, row in concerned if row is not None)
+    hands = trips_by_hand(
+        {replay.now.id for _, replay, _ in concerned},
+        since=now - timedelta(seconds=max(policy.terms.window for policy, _, _ in concerned)),
+    )
     judged = []
     for policy, replay, row in concerned:
         row = row or PolicyCase(policy_id=policy.id, breaker_id=replay.now.id, began_at=now)
-        case = case_of(row, replay, now)
+        by_hand = hands.get(replay.now.id, fleet.by_nobody)
+        case = case_of(row, replay, now, by_hand=by_hand)
         if case.phase is not Phase.WATCHING and not is_its_own(
             standing.get(replay.now.id), policy.id, row.revision
         ):
@@ -94,6 +100,7 @@ def judge_policies(replays: Sequence[Replay], *, now: datetime) -> None:
             [(step.at, step.instance) for step in replay.steps if step.instance is not None],
             replay.now,
             now,
+            by_hand=by_hand,
         )
         decision: fleet.Decision = Wait()
         if policy.covers(replay.now):

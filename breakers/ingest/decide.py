@@ -127,6 +127,8 @@ class Decisions:
         if not found:
             raise GoneFromRegistry
         [(taken_from, boot_before, name)] = found
+        if boot_before not in (None, hello.boot):
+            await self._db.execute("end_commands", instance=instance, called=name)
         if hello.breakers:
             presented = {ids[item.breaker]: item for item in hello.breakers}
             await self._db.execute(

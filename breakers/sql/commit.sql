@@ -161,6 +161,13 @@ UPDATE instance i SET session = %(session)s,
 FROM before WHERE i.id = before.id
 RETURNING before.session AS taken_from, before.boot AS boot_before, i.name
 
+-- name: end_commands
+-- A command runs once in an instance: a new life of one that has run it is not to hear of it.
+UPDATE command c SET instances = array_remove(c.instances, %(called)s::text)
+FROM breaker_instance held
+WHERE held.instance_id = %(instance)s AND c.breaker_id = held.breaker_id AND c.revision <= held.applied_revision
+  AND c.expires_at > clock_timestamp() AND %(called)s::text = ANY(c.instances)
+
 -- name: present_breakers
 -- What a hello says of each breaker beside its state. A new life has applied nothing yet, and none has
 -- applied what was never wished.

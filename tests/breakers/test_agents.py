@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from breakers.models import ApiKey, Event, Instance
+from breakers.models import ApiKey, BreakerInstance, Event, Instance
 from dashboard import sockets
 from tests.support.eventually import aeventually
 from tests.support.make import make_key
@@ -257,6 +257,27 @@ async def test_a_command_reaches_those_known_when_it_was_given(web: Web) -> None
         async with web.agent(CLOSED, instance="later") as later:
             [welcomed] = later.welcome["desired"]
             assert welcomed["command"] is None
+
+
+@pytest.mark.parametrize("ran", [True, False])
+async def test_a_new_life_is_given_a_command_only_where_none_before_it_has_run_it(
+    web: Web, ran: bool
+) -> None:
+    async with web.agent(CLOSED) as agent:
+        await web.call(
+            "POST", f"breakers/{await breaker_id(web)}/commands", {"command": "trip", "reason": "r"}
+        )
+        revision = (await agent.hear("desired"))["revision"]
+        if ran:
+            await agent.say(
+                type="applied", breaker="catalog", revision=revision, ok=True, state="open"
+            )
+            await aeventually(BreakerInstance.objects.filter(applied_revision=revision).aexists)
+
+    async with web.agent(CLOSED, boot="b2") as anew:
+        [welcomed] = anew.welcome["desired"]
+        assert welcomed["revision"] == revision
+        assert (welcomed["command"] is None) is ran
 
 
 async def test_the_newer_connection_of_an_instance_stays(web: Web) -> None:

@@ -207,6 +207,20 @@ def test_what_it_does_itself_is_no_evidence():
     assert held(breaker) is None
 
 
+def test_what_a_hand_trips_is_no_evidence_and_what_fails_after_it_is():
+    make_policy()
+    breaker = a_breaker()
+    command_breaker(breaker, command="trip", reason="a drill", by=make_actor(), now=timezone.now())
+
+    opens(breaker, "a", "b", "c")
+    assert held(breaker) is None
+
+    for name in ("a", "b", "c"):
+        happens(breaker, "half_open", instance=name)
+    opens(breaker, "a", "b", "c")
+    assert held(breaker) is not None
+
+
 def test_a_forced_breaker_counts_by_what_it_would_be():
     make_policy()
     breaker = make_breaker(instances=("a", "b", "c"))
