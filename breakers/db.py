@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from functools import cached_property
 from typing import Any, Self, TypeVar
 
@@ -48,6 +49,15 @@ class Connection(AsyncConnection[TupleRow]):
     goes away in the middle, for to cancel a statement psycopg waits up to 10 s for the server."""
 
     patience_s = ANSWERS_WITHIN_S
+
+    @classmethod
+    async def connect(cls, *arguments: Any, **asked: Any) -> Self:
+        try:
+            return await super().connect(*arguments, **asked)
+        except psycopg.OperationalError as problem:
+            # Else its frames keep the half-open socket, in a cycle, until the collector comes by.
+            traceback.clear_frames(problem.__traceback__)
+            raise
 
     @cached_property
     def prepared(self) -> set[str]:

@@ -254,6 +254,7 @@ async def _lock(
     """Locks all breakers that may change, in id order, notes the instances that speak, and reads the states."""
     locked = Locked()
     pairs = {row.pair for _, rows in batches for row in rows}
+    reported: set[Pair] = set()
     whole = set(care.whole)
     for job in jobs:
         match job:
@@ -272,11 +273,13 @@ async def _lock(
             case Retire() | Disconnect():
                 whole.add(job.instance_id)
             case Report():
-                pairs.add((job.breaker_id, job.instance_id))
+                reported.add((job.breaker_id, job.instance_id))
     if whole:
         for breaker, instance in await db.fetch("breakers_of_instances", instances=sorted(whole)):
             locked.pairs_of.setdefault(instance, []).append((breaker, instance))
             pairs.add((breaker, instance))
+    needed = {breaker for breaker, _ in pairs}
+    pairs |= reported
     if pairs:
         breakers = sorted({breaker for breaker, _ in pairs})
         at = db.ask("lock_breakers", breakers=breakers)
@@ -288,8 +291,10 @@ async def _lock(
             _are_there(answers[at + 1], spoke)
         for id, target, change in answers[at]:
             locked.targets[id], locked.changes[id] = target, change
-        if len(locked.targets) < len(breakers):
+        if not needed <= locked.targets.keys():
             raise GoneFromRegistry
+        # What is reported of a breaker that was removed meanwhile is nobody's; its agent is told to come anew.
+        pairs = {pair for pair in pairs if pair[0] in locked.targets}
         boots = {
             (row.pair[1], row.event.boot)
             for _, rows in batches

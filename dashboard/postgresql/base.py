@@ -6,7 +6,9 @@ A statement is never cut off for being slow: only where the server answers nobod
 
 from __future__ import annotations
 
+import threading
 import time
+import traceback
 from collections.abc import Generator
 from types import ModuleType
 from typing import Any, ClassVar, Self, TypeVar
@@ -23,6 +25,8 @@ ASKED_AFTER_S = 3.0
 _ANSWERS_WITHIN_S = 2
 """The least that libpq knows."""
 _INTERVAL_S = 0.1
+_HOLDS_S = 1.0
+"""So long one answer does for all who wait."""
 
 
 class NoAnswer(psycopg.OperationalError):
@@ -39,10 +43,18 @@ class Connection(psycopg.Connection[Any]):
     gives_up: ClassVar[bool] = False
     """Where somebody waits for the answer. What runs by itself would only begin again from the start."""
     _asked: dict[str, Any]
+    _asking: ClassVar[threading.Lock] = threading.Lock()
+    _answered: ClassVar[tuple[float, bool]] = (float("-inf"), True)
 
     @classmethod
     def connect(cls, *arguments: Any, **asked: Any) -> Self:
-        connection = super().connect(*arguments, **asked)
+        try:
+            connection = super().connect(*arguments, **asked)
+        except psycopg.OperationalError as problem:
+            # Its frames keep the half-open socket, in a cycle that the collector is long in finding: when a frozen
+            # server goes on, each is one more process of its that waits for a minute.
+            traceback.clear_frames(problem.__traceback__)
+            raise
         connection._asked = asked
         return connection
 
@@ -69,8 +81,17 @@ class Connection(psycopg.Connection[Any]):
             return answer
 
     def _still_answers(self) -> bool:
+        """As one of all who wait has just found, or as is found now."""
+        with Connection._asking:
+            at, answers = Connection._answered
+            if time.monotonic() - at > _HOLDS_S:
+                answers = self._answers_now()
+                Connection._answered = time.monotonic(), answers
+            return answers
+
+    def _answers_now(self) -> bool:
         try:
-            psycopg.connect(**self._asked | {"connect_timeout": _ANSWERS_WITHIN_S}).close()
+            Connection.connect(**self._asked | {"connect_timeout": _ANSWERS_WITHIN_S}).close()
         except psycopg.errors.ConnectionTimeout:
             return False
         except psycopg.OperationalError:

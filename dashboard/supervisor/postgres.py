@@ -53,6 +53,8 @@ _SETTINGS = {
     "log_min_error_statement": "panic",
     "log_min_messages": "error",
     "max_wal_size": "512MB",
+    # Each call of the API and each page has one while it is answered, and there may be several web processes.
+    "max_connections": "300",
     "jit": "off",
     # Three processes less than with io_method=worker; a panel reads from the cache.
     "io_method": "sync",

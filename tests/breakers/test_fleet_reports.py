@@ -13,8 +13,10 @@ import pytest
 from django.conf import settings
 
 from breakers.ingest import decide
+from breakers.ingest.jobs import Report
 from breakers.ingest.statements import Statements
 from breakers.models import Breaker, BreakerInstance, Event, Instance
+from breakers.wire import Applied
 from tests.breakers.test_agents import CLOSED, close_code, force
 from tests.support.eventually import aeventually
 from tests.support.web import Agent, Web
@@ -177,3 +179,27 @@ async def test_an_answer_on_the_older_connection_is_not_believed_after_the_newer
             taken = await Instance.objects.aget(name="i00")
             assert taken.boot == "b2"
             assert not await Event.objects.filter(instance_id=taken.pk, reason="applied").aexists()
+
+
+async def test_a_report_of_a_breaker_that_was_removed_is_nobodys_and_holds_up_nobody(
+    web: Web,
+) -> None:
+    async with web.agent(CLOSED) as agent:
+        revision = (await force(web))["revision"]
+        await agent.hear("desired")
+        there = await BreakerInstance.objects.select_related("instance").aget()
+        writer = web.entrance.runtime.writer
+
+        def report(breaker_id: int) -> Report:
+            return Report(
+                service_id=there.instance.service_id,
+                instance_id=there.instance_id,
+                session=there.instance.session,
+                breaker_id=breaker_id,
+                applied=Applied(breaker="catalog", revision=revision, ok=True),
+            )
+
+        known, removed = report(there.breaker_id), report(there.breaker_id + 1_000)
+        await asyncio.gather(writer.submit(removed), writer.submit(known))
+
+    assert len(await applied(revision)) == 1

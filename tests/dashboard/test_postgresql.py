@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -107,3 +109,19 @@ def commit(does: str) -> None:
             " FOR EACH ROW EXECUTE FUNCTION pg_temp.act();"
             "INSERT INTO late VALUES (1)"
         )
+
+
+def test_a_server_that_never_answers_is_left_with_no_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        gc.disable()
+        try:
+            with pytest.raises(psycopg.errors.ConnectionTimeout):
+                Connection.connect(
+                    host="127.0.0.1", port=frozen.getsockname()[1], connect_timeout=2
+                )
+            asked, _ = frozen.accept()
+            asked.settimeout(10)
+            while asked.recv(100):
+                pass  # until the other side has closed it
+        finally:
+            gc.enable()
