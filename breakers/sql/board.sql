@@ -34,7 +34,8 @@ CROSS JOIN LATERAL (
                 ELSE avg(rate) END                              AS failure_rate,
            -- Of what calls the rate is, where all instances say the same of theirs.
            CASE WHEN min(rate_of) = max(rate_of) THEN nullif(min(rate_of), 'now') END AS rate_of,
-           sum(calls / span)                                    AS calls_per_second,
+           -- One call in a tenth of a second, told with a state change, is not ten in each.
+           sum(calls / greatest(span, 1))                       AS calls_per_second,
            count(*) FILTER (WHERE live AND inside AND applied_revision >= o.revision) AS applied,
            count(*) FILTER (WHERE live AND inside AND applied_revision < o.revision)  AS pending,
            count(*) FILTER (WHERE live AND inside AND deaf)                           AS deaf

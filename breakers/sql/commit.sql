@@ -189,9 +189,9 @@ ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
 UPDATE breaker_instance held SET
     applied_revision = CASE WHEN said.ok THEN greatest(applied_revision, said.revision) ELSE applied_revision END,
     applied_at = CASE WHEN said.ok AND said.revision > applied_revision THEN now() ELSE applied_at END,
-    refused_revision = CASE WHEN said.ok THEN refused_revision ELSE said.revision END,
-    refused_error = CASE WHEN said.ok THEN refused_error ELSE said.error END,
-    refused_at = CASE WHEN said.ok THEN refused_at ELSE now() END
+    refused_revision = CASE WHEN said.ok OR said.revision < refused_revision THEN refused_revision ELSE said.revision END,
+    refused_error = CASE WHEN said.ok OR said.revision < refused_revision THEN refused_error ELSE said.error END,
+    refused_at = CASE WHEN said.ok OR said.revision < refused_revision THEN refused_at ELSE now() END
 FROM (
     SELECT a.breaker, a.instance, a.ok, a.error, least(a.revision, b.revision) AS revision
     FROM unnest(%(breakers)s::bigint[], %(instances)s::bigint[], %(sessions)s::uuid[], %(revisions)s::bigint[],

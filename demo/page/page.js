@@ -68,7 +68,7 @@ function headline(state) {
     : got.cache ? `Customers are served: ${got.cache} of ${got.fresh + got.cache} from cache.`
     : "Customers get fresh answers.";
   const held = state.held.map(({ service, breaker, mode, by }) => `${service}'s ${breaker} is ${mode.replace("_", " ")} by ${by}`);
-  if (!active.length && held.length) return `Nothing is broken, but ${held.join(", and ")} until that is released on the board. ${customers}`;
+  if (!active.length && held.length) return `Nothing is broken, but ${held.join(", and ")} until that ends. ${customers}`;
   if (!active.length) return got.cache || got.error ? `Mended, recovering. ${customers}` : `All is well. ${customers}`;
   return `${active.map((fault) => fault.effect).join(". ")}. ${customers}`;
 }

@@ -203,3 +203,16 @@ async def test_a_report_of_a_breaker_that_was_removed_is_nobodys_and_holds_up_no
         await asyncio.gather(writer.submit(removed), writer.submit(known))
 
     assert len(await applied(revision)) == 1
+
+
+async def test_an_older_refusal_changes_nothing(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        older, newer = (await force(web))["revision"], (await force(web))["revision"]
+        for revision in (newer, older):
+            await confirm(agent, revision, ok=False, error=f"not {revision}")
+        await confirm(agent, older)
+
+        await aeventually(BreakerInstance.objects.filter(applied_revision=older).aexists)
+
+    there = await BreakerInstance.objects.aget()
+    assert (there.refused_revision, there.refused_error) == (newer, f"not {newer}")
