@@ -26,7 +26,6 @@ from dashboard.postgresql.base import Connection
 from dashboard.sockets import ENDING
 
 _log = structlog.get_logger(__name__)
-_django = bounded(django)  # type: ignore[arg-type]  # Django's send is narrower
 _BARE = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
 
 
@@ -35,6 +34,7 @@ class Entrance:
 
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
+        self._django = bounded(django)  # type: ignore[arg-type]  # Django's send is narrower
 
     @property
     def runtime(self) -> Runtime:
@@ -69,7 +69,7 @@ class Entrance:
         elif path == "/v1/metrics":
             await self.runtime.otlp_metrics_app(scope, receive, send)
         else:
-            await _django(dict(scope), receive, send)
+            await self._django(dict(scope), receive, send)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         while True:

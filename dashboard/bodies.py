@@ -1,6 +1,9 @@
-"""The bound on what Django is sent: it would take in any body whole, for as long as it takes."""
+"""The bounds on what Django is sent: it would take in any body whole, for as long as it takes, and as many calls at
+once as come, each with a thread and a connection to the database of its own."""
 
 from __future__ import annotations
+
+import asyncio
 
 from breakers.asgi import (
     Application,
@@ -15,12 +18,18 @@ from breakers.asgi import (
     answer_problem,
     read_body,
 )
+from breakers.errors import CallError, Overloaded
 
+CALLS_MAX = 64
+"""At once in one process: a few of those fit into what PostgreSQL serves."""
+ROOM_WITHIN_S = 5.0
+_FULL = Overloaded("Too many calls are being answered.", retry_after=2)
 _PLAIN = b"text/plain; charset=utf-8"
 
 
 def bounded(application: Application) -> Application:
-    """The application, which is called once the body is there and within bounds."""
+    """The application, which is called once the body is there and within bounds, and there is room."""
+    room = asyncio.Semaphore(CALLS_MAX)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -30,7 +39,16 @@ def bounded(application: Application) -> Application:
         except (TooLarge, Stalled) as problem:
             await _refuse(scope, send, problem)
             return
-        await application(scope, _again(body, receive), send)
+        try:
+            async with asyncio.timeout(ROOM_WITHIN_S):
+                await room.acquire()
+        except TimeoutError:
+            await _refuse(scope, send, _FULL)
+            return
+        try:
+            await application(scope, _again(body, receive), send)
+        finally:
+            room.release()
 
     return serve
 
@@ -45,7 +63,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-async def _refuse(scope: Scope, send: Send, problem: TooLarge | Stalled) -> None:
+async def _refuse(scope: Scope, send: Send, problem: CallError) -> None:
     if scope["path"].startswith("/api/"):
         await answer_problem(send, problem)
         return

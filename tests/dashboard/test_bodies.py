@@ -9,6 +9,7 @@ import pytest
 
 from breakers import asgi
 from breakers.asgi import BODY_MAX, Message, Receive, Scope, Send
+from dashboard import bodies
 from dashboard.bodies import bounded
 from tests.support.web import Web
 
@@ -110,3 +111,38 @@ async def test_the_application_still_hears_that_the_caller_has_gone() -> None:
         {"type": "http.request", "body": b"ab", "more_body": False},
         {"type": "http.disconnect"},
     ]
+
+
+async def test_where_there_is_no_room_a_call_is_told_so_and_the_next_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bodies, "CALLS_MAX", 1)
+    monkeypatch.setattr(bodies, "ROOM_WITHIN_S", 0.05)
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        inside.set()
+        await go_on.wait()
+        await asgi.answer(send, 200, b"{}")
+
+    application = bounded(slow)
+
+    async def call() -> Message:
+        said: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            said.append(message)
+
+        await application({"type": "http", "path": API, "headers": []}, receive, send)
+        return said[0]
+
+    first = asyncio.create_task(call())
+    await inside.wait()
+    second = await call()
+    go_on.set()
+
+    assert (second["status"], dict(second["headers"])[b"retry-after"]) == (503, b"2")
+    assert (await first)["status"] == (await call())["status"] == 200
