@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,13 +25,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if group and hasattr(config, "workerinput"):
             # pytest-xdist 3.8 marks the group in `_nodeid`, which pytest 9.2 no longer reads.
             item._id = NodeId.parse(f"{item.nodeid}@{group.args[0]}")  # type: ignore[attr-defined]
-
-
-def pytest_collection_finish() -> None:
-    """Tests and what they import stay: the collector need not look through them again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

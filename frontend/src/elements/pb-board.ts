@@ -192,7 +192,7 @@ export class PbBoard extends LitElement {
           : nothing}
       </div>
       ${look.length === 0
-        ? html`<p class="all-well"><span data-tone="closed">${glyph("closed")}</span> ${filtered ? "Nothing shown" : "Nothing"} needs a look. What trips, is forced or falls silent comes up here.</p>`
+        ? html`<p class="all-well"><span data-tone="closed">${glyph("closed")}</span> ${filtered ? "Nothing shown" : "Nothing"} needs a look. A breaker that trips, is forced or falls silent comes up here.</p>`
         : html`<ol class="rows" role="list">
             ${repeat(look, (summary) => summary.id, (summary) => row(summary, this.spansOf(summary), incidents.get(summary.id)))}
           </ol>`}
