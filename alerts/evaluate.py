@@ -37,6 +37,7 @@ from alerts.models import (
 )
 from alerts.policies.judge import judge_policies
 from alerts.rulebook import LoadedRule, enabled_rules
+from alerts.updating import update_rows
 from alerts.verdicts import Firing
 
 RULEBOOK_LOCK = 0x70620001
@@ -211,7 +212,7 @@ def _write_incidents(all_held: Sequence[Held], *, now: datetime) -> None:
         for entry in one.entries:
             entry.incident_id = one.incident.pk
     IncidentBreaker.objects.bulk_create([row for one in touched for row in one.new_members])
-    IncidentBreaker.objects.bulk_update(
+    update_rows(
         [
             one.members[subject]
             for one in touched
@@ -269,6 +270,6 @@ def _write_standings(
         elif was.get(key) != (row.firing, row.check_at):
             changed.append(row)
     Standing.objects.bulk_create(made)
-    Standing.objects.bulk_update(changed, ["firing", "check_at"])
+    update_rows(changed, ["firing", "check_at"])
     if gone:
         Standing.objects.filter(pk__in=gone).delete()

@@ -21,6 +21,7 @@ from alerts.models import (
     MessageType,
     Rule,
 )
+from alerts.updating import update_rows
 from alerts.wake import wake_delivery
 from breakers.access import Actor
 from breakers.audit import record
@@ -73,9 +74,7 @@ def post(posts: Sequence[Post], *, now: datetime) -> None:
         if newer is not None and delivery.pk < newer.pk and is_replaceable(delivery, now):
             supersede(delivery, newer, now)
             replaced.append(delivery)
-    Delivery.objects.bulk_update(
-        replaced, ["status", "superseded_by", "finished_at", "detail", "leased_until"]
-    )
+    update_rows(replaced, ["status", "superseded_by", "finished_at", "detail", "leased_until"])
     transaction.on_commit(wake_delivery)
 
 

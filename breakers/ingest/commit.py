@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from psycopg.rows import TupleRow
 
 from breakers.access import Actor
 from breakers.db import Connection
@@ -33,9 +32,20 @@ from breakers.ingest.ledger import Ledger
 from breakers.ingest.outrun import Outrun
 from breakers.ingest.partitions import Partitions
 from breakers.ingest.registry import GoneFromRegistry, Registry
-from breakers.ingest.remembered import Remembered, Spoken
-from breakers.ingest.rows import Key, Pair, Row, event_line, outcomes_of, settle, snapshot_line
+from breakers.ingest.remembered import Remembered, Seen, Spoken
+from breakers.ingest.rows import (
+    Key,
+    Pair,
+    Row,
+    columns_of_events,
+    columns_of_snapshots,
+    outcomes_of,
+    settle,
+)
 from breakers.ingest.statements import Statements
+
+_FEW = 64
+"""Rows that are inserted rather than copied, for the sake of two round trips."""
 
 
 @dataclass
@@ -60,11 +70,13 @@ class Care:
     """What an earlier try has taught.
 
     Without `repeats`, events go straight into history, and one that is there already fails the whole
-    transaction (UniqueViolation); with it, they are looked at first. All breakers of the instances in
-    `whole` are locked, for their boots change places.
+    transaction (UniqueViolation); with it, they are looked at first. Without `looks`, breakers are taken to be
+    as this process left them, and one that is not fails it too (Moved). All breakers of the instances in `whole`
+    are locked, for their boots change places.
     """
 
     repeats: bool = False
+    looks: bool = False
     whole: frozenset[int] = frozenset()
 
 
@@ -81,18 +93,17 @@ class Effects:
     """Services in which something is wished anew."""
     spoke: set[int] = field(default_factory=set)
     """Instances whose word was noted."""
-    found: dict[int, int] = field(default_factory=dict)
-    left: dict[int, int] = field(default_factory=dict)
-    """Change numbers: of all breakers as they were locked, and of the changed ones as they are now."""
+    found: dict[int, Seen] = field(default_factory=dict)
+    left: dict[int, Seen] = field(default_factory=dict)
+    """All breakers as they were locked, and the changed ones as they are now."""
 
 
 @dataclass
 class Locked:
     """The breakers under lock, and what is known of them by that."""
 
-    targets: dict[int, str | None] = field(default_factory=dict)
-    changes: dict[int, int] = field(default_factory=dict)
-    """Change numbers as they were found."""
+    breakers: dict[int, Seen] = field(default_factory=dict)
+    """As they were found."""
     pairs_of: dict[int, list[Pair]] = field(default_factory=dict)
     """All breaker instances of the instances that come, go or are lost in this group."""
 
@@ -154,16 +165,16 @@ async def _commit(
     spoke = memory.spoken.silent(heard)
     locked = await _lock(db, ledger, registry, jobs, batches, care, spoke)
     await outrun.catch_up()
-    effects = Effects(wished=outrun.services, found=locked.changes)
+    effects = Effects(wished=outrun.services, found=locked.breakers)
     accepted, outcomes = await _insert(db, ledger, batches, care)
     effects.answers = dict[AnyJob, Any](outcomes.items())
     # Who retires an instance changes its breakers: then its states had to be read again.
     speaking = {row.pair[1] for row in accepted}
     more = (memory.spoken.silent(speaking) | (speaking & ledger.read_again)) - spoke
     if more:
-        _are_there(await db.fetch("touch_instances", instances=sorted(more)), more)
+        db.ask("touch_instances", instances=sorted(more))
     effects.spoke = spoke | more
-    decisions = Decisions(db, ledger, registry, pairs_of=locked.pairs_of, targets=locked.targets)
+    decisions = Decisions(db, ledger, registry, pairs_of=locked.pairs_of, breakers=locked.breakers)
     targets = _new_targets(accepted, locked)
     effects.answers |= await decisions.decide_all(
         [job for job in jobs if not isinstance(job, Batch)]
@@ -186,14 +197,8 @@ async def _commit(
     answers = await db.answers()
     effects.judged += sum(len(answers[place]) for place in looked)
     if effects.changed:
-        effects.left = dict(answers[-2])
+        effects.left = {id: Seen(change, target) for id, change, target in answers[-2]}
     return effects
-
-
-def _are_there(found: list[TupleRow], instances: Set[int]) -> None:
-    [(there,)] = found
-    if there < len(instances):
-        raise GoneFromRegistry
 
 
 async def _insert(
@@ -213,30 +218,44 @@ async def _insert(
     else:
         accepted, outcomes = outcomes_of(batches, keys)
     await ledger.rank_boots(accepted)
-    events = [row for row in accepted if row.event.type != "snapshot"]
-    async with db.copying("copy_events", map(event_line, events)):
+    events, snapshots = _by_table(accepted)
+    if len(accepted) <= _FEW:
+        if events:
+            db.ask("insert_events", **columns_of_events(events))
+        if snapshots:
+            db.ask("insert_snapshots", **columns_of_snapshots(snapshots))
         ledger.judge(accepted)
-        ledger.write_up()
-    if len(events) < len(accepted):
-        snapshots = [row for row in accepted if row.event.type == "snapshot"]
-        async with db.copying("copy_snapshots", map(snapshot_line, snapshots)):
-            pass
+    else:
+        async with db.copying("copy_events", columns_of_events(events)):
+            ledger.judge(accepted)
+            ledger.write_up()
+        if snapshots:
+            async with db.copying("copy_snapshots", columns_of_snapshots(snapshots)):
+                pass
     await ledger.rederive()
     return accepted, outcomes
+
+
+def _by_table(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
+    """State changes and notes, and snapshots."""
+    tables: tuple[list[Row], list[Row]] = [], []
+    for row in rows:
+        tables[row.event.type == "snapshot"].append(row)
+    return tables
 
 
 async def _insert_new(db: Statements, rows: Sequence[Row]) -> set[Key]:
     """Adds what is not in history yet; its keys. Of several rows with one key only the first counts: a
     snapshot and a state change go to two tables, which would take both."""
     new: set[Key] = set()
-    firsts = {row.key: row for row in reversed(rows)}.values()
-    for table, line, some in (
-        ("event", event_line, [row for row in firsts if row.event.type != "snapshot"]),
-        ("snapshot", snapshot_line, [row for row in firsts if row.event.type == "snapshot"]),
+    events, snapshots = _by_table({row.key: row for row in reversed(rows)}.values())
+    for table, columns, some in (
+        ("event", columns_of_events, events),
+        ("snapshot", columns_of_snapshots, snapshots),
     ):
         if some:
             await db.execute(f"make_incoming_{table}")
-            async with db.copying(f"copy_incoming_{table}", map(line, some)):
+            async with db.copying(f"copy_incoming_{table}", columns(some)):
                 pass
             new.update(await db.fetch(f"insert_incoming_{table}"))
     return new
@@ -281,30 +300,37 @@ async def _lock(
     needed = {breaker for breaker, _ in pairs}
     pairs |= reported
     if pairs:
-        breakers = sorted({breaker for breaker, _ in pairs})
-        at = db.ask("lock_breakers", breakers=breakers)
-        if spoke:
-            db.ask("touch_instances", instances=sorted(spoke))
-        strangers = ledger.ask_strangers(pairs)
-        answers = await db.answers()
-        if spoke:
-            _are_there(answers[at + 1], spoke)
-        for id, target, change in answers[at]:
-            locked.targets[id], locked.changes[id] = target, change
-        if not needed <= locked.targets.keys():
-            raise GoneFromRegistry
-        # What is reported of a breaker that was removed meanwhile is nobody's; its agent is told to come anew.
-        pairs = {pair for pair in pairs if pair[0] in locked.targets}
+        breakers = {breaker for breaker, _ in pairs}
+        strangers = ledger.strangers(pairs)
         boots = {
             (row.pair[1], row.event.boot)
             for _, rows in batches
             for row in rows
             if row.event.boot is not None
         }
+        if not (strangers or whole or care.looks):
+            locked.breakers = ledger.expected(breakers)
+            ids = sorted(breakers)
+            changes = [locked.breakers[id].change for id in ids]
+            db.ask("lock_unmoved", breakers=ids, changes=changes)
+            if spoke:
+                db.ask("touch_instances", instances=sorted(spoke))
+            await ledger.load(pairs, whole=whole, under_lock=locked.breakers, boots=boots)
+            return locked
+        at = db.ask("lock_breakers", breakers=sorted(breakers))
+        if spoke:
+            db.ask("touch_instances", instances=sorted(spoke))
+        ledger.ask(strangers)
+        answers = await db.answers()
+        locked.breakers = {id: Seen(change, target) for id, change, target in answers[at]}
+        if not needed <= locked.breakers.keys():
+            raise GoneFromRegistry
+        # What is reported of a breaker that was removed meanwhile is nobody's; its agent is told to come anew.
+        pairs = {pair for pair in pairs if pair[0] in locked.breakers}
         await ledger.load(
             pairs,
             whole=whole,
-            changes=locked.changes,
+            under_lock=locked.breakers,
             boots=boots,
             strangers=strangers,
             answers=answers,
@@ -317,5 +343,5 @@ def _new_targets(rows: Iterable[Row], locked: Locked) -> dict[int, str]:
     return {
         row.pair[0]: row.event.target
         for row in rows
-        if row.event.target and row.event.target != locked.targets[row.pair[0]]
+        if row.event.target and row.event.target != locked.breakers[row.pair[0]].target
     }

@@ -21,7 +21,8 @@ from breakers.ingest.jobs import (
 )
 from breakers.ingest.ledger import Ledger
 from breakers.ingest.registry import GoneFromRegistry, Registry
-from breakers.ingest.rows import Pair, Row, as_json, event_line
+from breakers.ingest.remembered import Seen
+from breakers.ingest.rows import Pair, Row, as_json, columns_of_events
 from breakers.ingest.statements import Statements
 from breakers.states import Origin, State
 from breakers.wire import BreakerHello, Cause, Happened
@@ -40,13 +41,13 @@ class Decisions:
         registry: Registry,
         *,
         pairs_of: Mapping[int, Sequence[Pair]],
-        targets: Mapping[int, str | None],
+        breakers: Mapping[int, Seen],
     ) -> None:
         self._db = db
         self._ledger = ledger
         self._registry = registry
         self._pairs_of = pairs_of
-        self._targets = targets
+        self._breakers = breakers
         self._now = datetime.now(UTC)
         self.new_targets: dict[int, str] = {}
         self.applied: set[int] = set()
@@ -147,7 +148,7 @@ class Decisions:
             ]
             await self._record(news)
             for breaker, item in presented.items():
-                if item.target and item.target != self._targets[breaker]:
+                if item.target and item.target != self._breakers[breaker].target:
                     self.new_targets[breaker] = item.target
         self._ledger.changed |= set(ids.values())
         self.applied |= set(ids.values())
@@ -307,7 +308,7 @@ class Decisions:
 
     async def _record(self, rows: Sequence[Row]) -> None:
         if rows:
-            async with self._db.copying("copy_events", map(event_line, rows)):
+            async with self._db.copying("copy_events", columns_of_events(rows)):
                 pass
             await self._ledger.take(rows)
 

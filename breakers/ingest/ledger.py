@@ -17,7 +17,7 @@ from breakers.ingest.columns import (
     columns_of_states,
     known_of,
 )
-from breakers.ingest.remembered import Known, Remembered
+from breakers.ingest.remembered import Known, Remembered, Seen
 from breakers.ingest.rows import Pair, Row
 from breakers.ingest.statements import Statements
 from breakers.states import Change, Held, transition
@@ -63,30 +63,36 @@ class Ledger:
         self._judged: list[Judged] = []
         self._written_up: Writing | None = None
 
-    def ask_strangers(self, pairs: Set[Pair]) -> Set[Pair]:
-        """Asks for the states that nothing is remembered of, and for their instances' boots, right after the
-        breakers' locks and on the same way; gives the pairs, for `load`."""
-        strangers = self._remembered.strangers(pairs)
+    def strangers(self, pairs: Set[Pair]) -> Set[Pair]:
+        """Those whose states are to be read: nothing is remembered of them."""
+        return self._remembered.strangers(pairs)
+
+    def expected(self, breakers: Set[int]) -> dict[int, Seen]:
+        """Breakers as this process left them: none of their pairs here is a stranger."""
+        return self._remembered.seen(breakers)
+
+    def ask(self, strangers: Set[Pair]) -> None:
+        """Asks for their states, and for their instances' boots, right after the breakers' locks and on the
+        same way."""
         if strangers:
             self._ask_states(strangers)
             self._db.ask("load_boots", instances=sorted({instance for _, instance in strangers}))
-        return strangers
 
     async def load(
         self,
         pairs: Set[Pair],
         *,
         whole: Set[int],
-        changes: Mapping[int, int],
+        under_lock: Mapping[int, Seen],
         boots: Set[tuple[int, str]],
-        strangers: Set[Pair],
-        answers: Sequence[Sequence[Any]],
+        strangers: Set[Pair] = frozenset(),
+        answers: Sequence[Sequence[Any]] = (),
     ) -> None:
-        """The states of `pairs`, whose breakers are locked and have these change numbers; of the instances
-        in `whole` these are all there are. `boots` are those that events name; `answers` end with those on
-        `strangers`, if there are any."""
+        """The states of `pairs`, whose breakers are locked and are as this; of the instances in `whole` these
+        are all there are. `boots` are those that events name; `answers` end with those on `strangers`, if
+        there are any."""
         self._whole = whole
-        known = self._remembered.known(pairs - strangers, changes)
+        known = self._remembered.known(pairs - strangers, under_lock)
         moved = pairs - strangers - known.keys()
         if strangers:
             known |= known_of(strangers, answers[-2])

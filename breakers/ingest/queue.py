@@ -22,6 +22,7 @@ from breakers.ingest.commit import Care, Effects, Memory, commit_group
 from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
 from breakers.ingest.ledger import RankMoved
 from breakers.ingest.registry import GoneFromRegistry
+from breakers.ingest.statements import Moved
 from breakers.loops import cancel, for_ever
 
 _log = structlog.get_logger(__name__)
@@ -40,7 +41,8 @@ _AGAIN = (
     psycopg.errors.ForeignKeyViolation,  # a remembered row that was pruned
     GoneFromRegistry,
 )
-# Where repeats come, more of them follow: so many groups are then looked at before they are written.
+# Where repeats come, or where another process moves the same breakers, more of that follows: so many groups are
+# then looked at before they are written.
 _CAREFUL_FOR = 20
 
 
@@ -60,6 +62,7 @@ class Writer:
         self._idle.set()
         self._memory = Memory()
         self._careful_for = 0
+        self._looks_for = 0
         self._held: Connection | None = None
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
@@ -176,7 +179,8 @@ class Writer:
 
     async def _commit_with_retries(self, group: Sequence[AnyJob]) -> Effects:
         self._careful_for = max(0, self._careful_for - 1)
-        care = Care(repeats=self._careful_for > 0)
+        self._looks_for = max(0, self._looks_for - 1)
+        care = Care(repeats=self._careful_for > 0, looks=self._looks_for > 0)
         for attempt in range(1, _TRIES + 1):
             try:
                 connection = await self._connection()
@@ -185,6 +189,9 @@ class Writer:
                 if attempt == _TRIES:
                     raise
                 care = replace(care, whole=care.whole | moved.instances)
+            except Moved:
+                care = replace(care, looks=True)
+                self._looks_for = _CAREFUL_FOR
             except psycopg.errors.UniqueViolation:
                 if care.repeats:
                     raise

@@ -1,4 +1,4 @@
-"""The states that this process wrote or read last, so that it need not read them again before each commit.
+"""The breakers that this process wrote or read last, so that it need not read them again before each commit.
 
 A breaker's change number is raised under its lock with every change of what is here. While the number that
 the lock finds is the remembered one, nobody else has moved the breaker, and what is remembered is true.
@@ -27,11 +27,21 @@ class Known(NamedTuple):
     metrics_at: datetime | None
 
 
+class Seen(NamedTuple):
+    """A breaker under lock: its change number, and its target."""
+
+    change: int
+    target: str | None
+
+
+_NEVER = Seen(-1, None)
+
+
 class Remembered:
     """Breaker instances by breaker, each with the change number at which they were so."""
 
     def __init__(self) -> None:
-        self._breakers: dict[int, tuple[int, dict[int, Known]]] = {}
+        self._breakers: dict[int, tuple[Seen, dict[int, Known]]] = {}
         self._pairs = 0
 
     def forget(self) -> None:
@@ -40,33 +50,38 @@ class Remembered:
 
     def strangers(self, pairs: Iterable[Pair]) -> set[Pair]:
         """Those of which nothing is remembered, whatever the change numbers are."""
-        nothing: tuple[int, dict[int, Known]] = (-1, {})
+        nothing: tuple[Seen, dict[int, Known]] = (_NEVER, {})
         return {pair for pair in pairs if pair[1] not in self._breakers.get(pair[0], nothing)[1]}
 
-    def known(self, pairs: Iterable[Pair], changes: Mapping[int, int]) -> dict[Pair, Known]:
-        """Those of `pairs` that are known to be so, given the breakers' change numbers under lock."""
+    def seen(self, breakers: Iterable[int]) -> dict[int, Seen]:
+        """These breakers as they were left; something is remembered of each."""
+        return {breaker: self._breakers[breaker][0] for breaker in breakers}
+
+    def known(self, pairs: Iterable[Pair], under_lock: Mapping[int, Seen]) -> dict[Pair, Known]:
+        """Those of `pairs` that are known to be so, given the breakers under lock."""
         found = {}
         for pair in pairs:
-            change, instances = self._breakers.get(pair[0], (-1, {}))
-            if change == changes[pair[0]] and pair[1] in instances:
+            seen, instances = self._breakers.get(pair[0], (_NEVER, {}))
+            if seen.change == under_lock[pair[0]].change and pair[1] in instances:
                 found[pair] = instances[pair[1]]
         return found
 
     def note(
-        self, known: Mapping[Pair, Known], before: Mapping[int, int], after: Mapping[int, int]
+        self, known: Mapping[Pair, Known], before: Mapping[int, Seen], after: Mapping[int, Seen]
     ) -> None:
-        """What a commit left behind: to be called once it holds. `before` are the change numbers that it
-        found under lock, `after` those of the breakers that it changed."""
+        """What a commit left behind: to be called once it holds. `before` are the breakers as it found them
+        under lock, `after` those that it changed."""
         if self._pairs + len(known) > _PAIRS_MAX:
             self.forget()
         for (breaker, instance), what in known.items():
-            change, instances = self._breakers.get(breaker, (-1, {}))
-            if change not in (before[breaker], after.get(breaker)):
+            seen, instances = self._breakers.get(breaker, (_NEVER, {}))
+            now = after.get(breaker, before[breaker])
+            if seen.change not in (before[breaker].change, now.change):
                 self._pairs -= len(instances)
                 instances = {}
             self._pairs += instance not in instances
             instances[instance] = what
-            self._breakers[breaker] = after.get(breaker, before[breaker]), instances
+            self._breakers[breaker] = now, instances
 
 
 class Spoken:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from breakers.ingest.jobs import Batch, Outcome, Stored
-from breakers.ingest.pgtext import NULL, field, time
 from breakers.ingest.registry import Registry
 from breakers.ingest.statements import Statements
 from breakers.wire import Happened, Labels, Metrics
@@ -99,25 +98,47 @@ def outcomes_of(
     return accepted, outcomes
 
 
-def event_line(row: Row) -> str:
-    """A state change or note as a line of COPY, in the order of `copy_events`."""
-    event = row.event
-    return (
-        f"{row.service_id}\t{field(event.event_id)}\t{time(row.occurred_at)}\t{row.pair[0]}\t{row.pair[1]}\t{event.type}\t"
-        f"{event.from_ or NULL}\t{event.to or NULL}\t{event.natural_state or NULL}\t{field(event.boot)}\t"
-        f"{NULL if event.seq is None else event.seq}\t{event.cause}\t{field(event.reason)}\t{field(event.detail)}\t"
-        f"{field(as_json(event.labels))}\t{field(as_json(event.metrics))}\t{field(event.library)}\t{event.origin}\n"
-    )
+def columns_of_events(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """State changes and notes, in the order of `copy_events`."""
+    events = [row.event for row in rows]
+    return {
+        "service_id": [row.service_id for row in rows],
+        "event_id": [event.event_id for event in events],
+        "occurred_at": [row.occurred_at for row in rows],
+        "breaker_id": [row.pair[0] for row in rows],
+        "instance_id": [row.pair[1] for row in rows],
+        "type": [event.type for event in events],
+        "from_state": [event.from_ for event in events],
+        "to_state": [event.to for event in events],
+        "natural_state": [event.natural_state for event in events],
+        "boot": [event.boot for event in events],
+        "seq": [event.seq for event in events],
+        "cause": [event.cause for event in events],
+        "reason": [event.reason for event in events],
+        "detail": [event.detail for event in events],
+        "labels": [as_json(event.labels) for event in events],
+        "metrics": [as_json(event.metrics) for event in events],
+        "library": [event.library for event in events],
+        "origin": [event.origin for event in events],
+    }
 
 
-def snapshot_line(row: Row) -> str:
-    """A snapshot as a line of COPY, in the order of `copy_snapshots`."""
-    event = row.event
-    return (
-        f"{row.service_id}\t{field(event.event_id)}\t{time(row.occurred_at)}\t{row.pair[0]}\t{row.pair[1]}\t"
-        f"{event.natural_state or NULL}\t{field(event.boot)}\t{NULL if event.seq is None else event.seq}\t"
-        f"{field(event.detail)}\t{field(as_json(event.labels))}\t{field(as_json(event.metrics))}\n"
-    )
+def columns_of_snapshots(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Snapshots, in the order of `copy_snapshots`."""
+    events = [row.event for row in rows]
+    return {
+        "service_id": [row.service_id for row in rows],
+        "event_id": [event.event_id for event in events],
+        "occurred_at": [row.occurred_at for row in rows],
+        "breaker_id": [row.pair[0] for row in rows],
+        "instance_id": [row.pair[1] for row in rows],
+        "natural_state": [event.natural_state for event in events],
+        "boot": [event.boot for event in events],
+        "seq": [event.seq for event in events],
+        "detail": [event.detail for event in events],
+        "labels": [as_json(event.labels) for event in events],
+        "metrics": [as_json(event.metrics) for event in events],
+    }
 
 
 def as_json(value: Labels | dict[str, object] | Metrics | None) -> str | None:

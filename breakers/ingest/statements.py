@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import namedtuple
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -22,11 +22,20 @@ from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import TupleRow
 
 from breakers.db import Connection
-from breakers.ingest.pgtext import array
+from breakers.ingest.pgtext import array, lines
+from breakers.ingest.registry import GoneFromRegistry
 from breakers.sql import statements
 
 _SQL = statements("commit") | statements("history") | statements("outbox")
 _PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+class Moved(Exception):
+    """Somebody else has changed a breaker since this process did: look at the states, then try again."""
+
+
+_EXPECTED = {"PB001": Moved, "PB002": GoneFromRegistry}
+"""What it means that a statement took for granted what is not so, by the code that it gives to `expect`."""
 
 
 class _Prepared(NamedTuple):
@@ -68,11 +77,11 @@ class Statements:
         return list(map(_row_class(name, columns)._make, rows))
 
     @contextlib.asynccontextmanager
-    async def copying(self, name: str, lines: Iterable[str]) -> AsyncIterator[None]:
-        """Lines on their way into a table; what the body computes, it computes while PostgreSQL writes."""
+    async def copying(self, name: str, columns: Mapping[str, Sequence[Any]]) -> AsyncIterator[None]:
+        """Rows on their way into a table; what the body computes, it computes while PostgreSQL writes."""
         await self._run()
         async with self._connection.cursor() as cursor, cursor.copy(_SQL[name]) as copy:
-            await copy.write("".join(lines).encode())
+            await copy.write(lines(columns.values()).encode())
             yield
 
     async def _run(self) -> list[tuple[list[TupleRow], tuple[str, ...]]]:
@@ -86,7 +95,10 @@ class Statements:
         known.update(name for name, result in zip(new, results, strict=False) if _is_well(result))
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
-                raise self._connection.blame(psycopg.errors.error_from_result(result))
+                problem = psycopg.errors.error_from_result(result)
+                if problem.sqlstate in _EXPECTED:
+                    raise _EXPECTED[problem.sqlstate] from problem
+                raise self._connection.blame(problem)
         return [self._read(result) for result in results[len(new) :]]
 
     def _read(self, result: PGresult) -> tuple[list[TupleRow], tuple[str, ...]]:

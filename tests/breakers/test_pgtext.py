@@ -9,7 +9,7 @@ from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breakers.ingest.pgtext import array
+from breakers.ingest.pgtext import array, lines
 
 pytestmark = pytest.mark.django_db
 
@@ -52,3 +52,27 @@ def test_times_are_read_as_they_were(values: list[datetime | None]) -> None:
     found = read("timestamptz", array(values))
 
     assert [value and value.astimezone(UTC) for value in found] == values  # type: ignore[attr-defined]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.none() | TEXTS | ODD, st.none() | NUMBERS, st.none() | TIMES),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_lines_are_copied_as_the_rows_they_were(
+    rows: list[tuple[str | None, int | None, datetime | None]],
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TEMPORARY TABLE said (place int GENERATED ALWAYS AS IDENTITY, a text, b bigint, c timestamptz)"
+        )
+        with cursor.copy("COPY said (a, b, c) FROM STDIN") as copy:
+            copy.write(lines(zip(*rows, strict=True)))
+        cursor.execute("SELECT a, b, c FROM said ORDER BY place")
+        found = cursor.fetchall()
+        cursor.execute("DROP TABLE said")
+
+    assert [(a, b, c and c.astimezone(UTC)) for a, b, c in found] == rows
