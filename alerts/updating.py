@@ -17,20 +17,20 @@ def update_rows(rows: Sequence[Model], fields: Sequence[str]) -> None:
     if not rows:
         return
     meta = rows[0]._meta
-    assert meta.pk is not None  # every model has one
-    written = [meta.pk, *(meta.get_field(name) for name in fields)]
+    [key] = [field for field in meta.concrete_fields if field.primary_key]
+    written = [key, *(field for field in meta.concrete_fields if field.name in fields)]
     values = [
         [field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows]
         for field in written
     ]
     quoted = connection.ops.quote_name
-    key, *columns = [quoted(field.column) for field in written]
+    id, *columns = [quoted(str(field.column)) for field in written]
     arrays = ", ".join(f"%s::{field.cast_db_type(connection)}[]" for field in written)
     changes = ", ".join(f"{column} = told.{column}" for column in columns)
-    told = f"unnest({arrays}) AS told ({', '.join([key, *columns])})"
+    told = f"unnest({arrays}) AS told ({', '.join([id, *columns])})"
     table = quoted(meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {table} SET {changes} FROM {told} WHERE {table}.{key} = told.{key}",  # noqa: S608 - names of ours
+            f"UPDATE {table} SET {changes} FROM {told} WHERE {table}.{id} = told.{id}",  # noqa: S608 - names of ours
             values,
         )

@@ -75,10 +75,11 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int = BODY_MAX) ->
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_WITHIN_S):
+        loop = asyncio.get_running_loop()
+        last = loop.time() + BODY_WITHIN_S
+        async with asyncio.timeout_at(loop.time() + CHUNK_WITHIN_S) as timer:
             while True:
-                async with asyncio.timeout(CHUNK_WITHIN_S):
-                    message = await receive()
+                message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Disconnected
                 chunk = message.get("body", b"")
@@ -89,6 +90,7 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int = BODY_MAX) ->
                 chunks.append(chunk)
                 if not more:
                     return b"".join(chunks)
+                timer.reschedule(min(last, loop.time() + CHUNK_WITHIN_S))
     except TimeoutError as problem:
         raise Stalled from problem
     chunks.clear()

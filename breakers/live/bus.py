@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import structlog
@@ -19,6 +19,10 @@ _log = structlog.get_logger(__name__)
 Handler = Callable[[Mapping[str, Any]], None]
 # What waits to be said while Redis is slow; the oldest is dropped, for everyone re-reads each second.
 _WAITING_MAX = 1000
+# The first is said at once. A message costs each process some 200 µs, and under load every commit has one.
+_REST_S = 0.01
+_IDS = {"changed": "breakers", "desired": "services"}
+"""Kinds that only name rows, and where: what waits of such a kind is one message."""
 
 
 class Bus:
@@ -62,9 +66,13 @@ class Bus:
                 _log.exception("bus handler failed", kind=message["type"])
 
     async def _talk(self) -> None:
-        message = await self._saying.get()
+        waiting = [await self._saying.get()]
+        while not self._saying.empty():
+            waiting.append(self._saying.get_nowait())
         async with asyncio.timeout(2):
-            await self._layer.group_send(GROUP, message)
+            for message in _joined(waiting):
+                await self._layer.group_send(GROUP, message)
+        await asyncio.sleep(_REST_S)
 
     async def _listen(self) -> None:
         """Hears what is said, until Redis is gone."""
@@ -81,3 +89,18 @@ class Bus:
                 async with asyncio.timeout(2):
                     await self._layer.flush()
             raise
+
+
+def _joined(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same said in fewer messages, each in the place of the first of its kind."""
+    joined: list[dict[str, Any]] = []
+    first: dict[str, dict[str, Any]] = {}
+    for message in messages:
+        ids = _IDS.get(message["type"])
+        known = first.get(message["type"])
+        if ids is not None and known is not None:
+            known[ids] = sorted({*known[ids], *message[ids]})
+        else:
+            joined.append(message)
+            first[message["type"]] = message
+    return joined

@@ -122,11 +122,12 @@ APPLIED = {"type": "applied", "breaker": "catalog", "revision": 0, "ok": True, "
 
 
 async def test_what_an_agent_says_is_applied_counts_like_events(web: Web) -> None:
-    key = await limited(events_per_second=40)
+    # A pace at which the next event is let in no sooner than half a second later.
+    key = await limited(events_per_second=2)
     async with web.socket("/agent/v1", **web.bearer(key)) as socket:
         agent = Agent(socket)
         await agent.hello({"breaker": "catalog", "state": "closed"})
-        for _ in range(60):
+        for _ in range(4):
             await agent.say(**APPLIED)
 
         await agent.events({"breaker": "catalog", "to": "open"})
