@@ -47,11 +47,12 @@ CROSS JOIN LATERAL (
       AND {_NATURAL.format("p")} <> a.said
 ) other
 """  # noqa: S608 - of constants alone
-# A trip is an opening out of closed, by the order of times. An instance that comes back open has not tripped.
+# A trip is an opening out of closed, by the order of times. An instance that comes back open has not tripped, nor
+# has one that a hand opened.
 _TRIPS = f"""
 SELECT e.breaker_id, e.instance_id, e.occurred_at FROM event e
 WHERE e.breaker_id = ANY(%(breakers)s) AND e.type = 'state_change' AND e.occurred_at > %(since)s
-  AND {_NATURAL.format("e")} = 'open'
+  AND {_NATURAL.format("e")} = 'open' AND e.cause NOT IN ('manual', 'override')
   AND coalesce((
       SELECT {_NATURAL.format("p")} FROM event p
       WHERE p.breaker_id = e.breaker_id AND p.instance_id = e.instance_id AND p.type = 'state_change'

@@ -12,8 +12,8 @@ from alerts.verdicts import QUIET, Firing, InstanceView, Verdict
 
 @rule_kinds.register
 class Flapping(RuleKind, frozen=True):
-    """Fires once a breaker trips again and again in one instance. A trip is one leaving of closed: failed probes
-    are none. Resolves when fewer trips than that lie within the window."""
+    """Fires once a breaker trips again and again in one instance. A trip is one leaving of closed by itself: failed
+    probes are none, nor is what a hand or an override does. Resolves when fewer trips than that lie within the window."""
 
     kind = "flapping"
     needs = frozenset({Need.TRIPS})

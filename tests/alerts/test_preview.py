@@ -30,10 +30,15 @@ HOUR = timedelta(hours=1)
 NOW = timezone.now()
 
 
-def told(breaker: Breaker, *changes: tuple[float, str], instance: str = "default") -> None:
+def told(
+    breaker: Breaker,
+    *changes: tuple[float, str],
+    instance: str = "default",
+    cause: str = "automatic",
+) -> None:
     """Each so many minutes ago; the last is what the breaker is now."""
     for ago, to in changes:
-        make_event(breaker, to, instance=instance, at=NOW - ago * MINUTE)
+        make_event(breaker, to, instance=instance, at=NOW - ago * MINUTE, cause=cause)
     held = breaker.breaker_instances.get(instance__name=instance)
     held.state, held.since = changes[-1][1], NOW - changes[-1][0] * MINUTE
     held.save()
@@ -190,6 +195,14 @@ def test_trips_are_counted_as_they_came_and_are_forgotten_in_time() -> None:
     told(make_breaker("catalog"), (50, "open"), (48, "closed"), (46, "open"), (45, "closed"))
 
     assert spans(seen(Flapping(trips=2, window=600))) == [(46, 40)]
+
+
+def test_trips_by_hand_are_no_flapping_in_a_preview_either() -> None:
+    breaker = make_breaker("catalog")
+    told(breaker, (50, "open"), (48, "closed"), (46, "open"), (45, "closed"), cause="manual")
+    told(breaker, (44, "open"), (43, "closed"))
+
+    assert spans(seen(Flapping(trips=2, window=600))) == []
 
 
 def test_a_lost_instance_is_an_incident_until_it_is_back() -> None:

@@ -173,6 +173,16 @@ async def test_flapping_counts_what_came_late(fleet: Fleet) -> None:
     await fleet.fires()
 
 
+async def test_flapping_leaves_out_what_a_hand_did(fleet: Fleet) -> None:
+    await fleet.rule("flapping", trips=2, window=3600)
+    for cause in ("manual", "override", "manual"):
+        await fleet.tell({"to": "open", "cause": cause}, {"to": "closed", "cause": "manual"})
+    await fleet.tell({"to": "open", "cause": "automatic"}, {"to": "closed", "cause": "manual"})
+    await fleet.is_quiet()
+    await fleet.tell({"to": "open"})
+    await fleet.fires()
+
+
 async def test_instance_lost(fleet: Fleet) -> None:
     await fleet.rule("instance_lost")
     await fleet.becomes("closed")
