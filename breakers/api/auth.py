@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 
@@ -18,10 +19,17 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}
 _USED_EVERY_S = 60
 
 
+_MADE_HERE = "pb-"
+_USABLE = re.compile(rf"(?!{_MADE_HERE})[!-~]{{1,100}}")
+
+
 def request_id(request: HttpRequest) -> str:
-    """The caller's X-Request-ID where usable, else a new one."""
+    """The caller's X-Request-ID where usable (1 to 100 printable ASCII characters, no blanks), else a new one.
+
+    Those made here are of one call each: no caller's begins as they do.
+    """
     said = request.headers.get("X-Request-ID", "")
-    return said if 0 < len(said) <= 100 and said.isprintable() else str(uuid.uuid4())
+    return said if _USABLE.fullmatch(said) else f"{_MADE_HERE}{uuid.uuid4()}"
 
 
 def authenticate(request: HttpRequest) -> Actor:

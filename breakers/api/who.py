@@ -43,7 +43,8 @@ def get_audit(
     request: Authed, asked: Query[AuditFilter], limit: Limit = LIMIT_DEFAULT, cursor: str = ""
 ) -> Rows:
     """Who did what, when and why, newest first; a limited actor sees what lies within its limits. `request` is the
-    `request_id` of a call: all that it did."""
+    `request_id` of a call: all that it did. One that begins with `pb-` was made here, of one call; any other was
+    sent as `X-Request-ID`, perhaps by several callers: `actor` and the times tell them apart."""
     found, next_ = page(
         asked.query().narrow(audit_seen(request.auth)),
         order=[("at", datetime), ("id", int)],

@@ -70,6 +70,35 @@ def test_it_is_narrowed_by_time_which_includes_since_and_not_until() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("said", "is_kept"),
+    [
+        ("deploy-7/step:2", True),
+        ("x" * 100, True),
+        ("x" * 101, False),
+        ("two words", False),
+        ("caf\xe9", False),
+        ("tab\there", False),
+        ("", False),
+        ("pb-0e6c1a52-5f0f-4c6f-9d0c-3f1f1d4b7a11", False),
+    ],
+)
+def test_the_id_that_a_caller_sends_is_kept_if_it_is_short_and_printable(
+    said: str, is_kept: bool
+) -> None:
+    """Ours begin with `pb-` and nobody else's do, so that those are of one call."""
+    call = Caller()
+    call("PUT", "/policies/lever", {"stopped": True, "reason": "a drill"}, X_Request_ID=said)
+
+    (entry,) = call.get("/audit?action=stop_policies")["items"]
+
+    assert (entry["request_id"] == said) is is_kept
+    assert entry["request_id"].startswith("pb-") is not is_kept
+    asked = urlencode({"request": entry["request_id"], "actor": entry["actor"]["name"]})
+    assert call.get(f"/audit?{asked}")["items"] == [entry]
+
+
+@pytest.mark.django_db
 def test_a_cursor_belongs_to_its_filter() -> None:
     call = Caller()
     for n in range(3):

@@ -28,18 +28,18 @@ class Caller:
         )
         self._client = Client()
 
-    def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        answer = self.raw(method, path, body)
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        answer = self.raw(method, path, body, **headers)
         return answer.status_code, json.loads(answer.content) if answer.content else None
 
-    def raw(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer itself."""
+    def raw(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """The answer itself. `headers` have underscores for dashes."""
         return self._client.generic(
             method,
             f"/api/v1{path}",
             data=b"" if body is None else json.dumps(body).encode(),
             content_type="application/json",
-            headers={"Authorization": f"Bearer {self._key}"},
+            headers={"Authorization": f"Bearer {self._key}", **headers},
         )
 
     def get(self, path: str) -> Any:
