@@ -78,12 +78,15 @@ def bring(file: BinaryIO, *, now: datetime) -> Iterator[Brought]:
     names = Names()
     waiting: list[_Stored] = []
     seen = dict.fromkeys(("breakers", "instances", "events", "snapshots"), 0)
+    ended = False
     for number, raw in _numbered(file):
         line = (
             FieldError(("line",), f"is longer than {LINE_MAX} bytes")
             if raw is None
             else read_line(raw, now=now)
         )
+        if ended:
+            line = FieldError(("line",), "comes after the end")
         if not brought.lines and not isinstance(line, Header):
             said = line.msg if isinstance(line, FieldError) else "is no header"
             raise NotAnExport(f"line {number} {said}")
@@ -94,6 +97,7 @@ def bring(file: BinaryIO, *, now: datetime) -> Iterator[Brought]:
                 if len(brought.wrong) < WRONG_KEPT:
                     brought.wrong.append(Wrong(number, line))
             case End():
+                ended = True
                 brought.whole = seen == {name: getattr(line, name) for name in seen}
             case Header():
                 pass

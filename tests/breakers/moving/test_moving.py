@@ -289,6 +289,20 @@ def test_lines_that_are_wrong_are_told_by_number_and_the_others_are_brought(tmp_
 
 
 @pytest.mark.django_db(transaction=True)
+def test_what_follows_the_end_is_left_out_and_told_by_number(tmp_path: Path) -> None:
+    end = {"kind": "end", "breakers": 0, "instances": 0, "events": 1, "snapshots": 0}
+    path = written(tmp_path / "more", HEADER, GOOD, end, b"", {**GOOD, "id": "2"}, HEADER, end)
+
+    told, wrong = imported(path)
+
+    assert told == "1 new, 0 there already.\n"
+    assert [line for line in wrong.splitlines() if line.startswith("line ")] == [
+        f"line {number}: line: comes after the end" for number in (5, 6, 7)
+    ]
+    assert "3 lines were left out." in wrong
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "first", [b"", b"PK\x03\x04", b'{"to": "open"}', json.dumps(HEADER | {"version": 2}).encode()]
 )
