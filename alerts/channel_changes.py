@@ -179,7 +179,7 @@ def _test(channel: Channel, now: datetime) -> Outcome:
     parcel = Parcel(
         id=f"msg_{uuid4().hex}",
         message=message,
-        body=kind.render(message, []),
+        body=kind.render(message, [], {}),
         now=now,
         secrets=sealed.get("made", {}),
     )

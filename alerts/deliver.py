@@ -18,16 +18,19 @@ from alerts.channels import ChannelKind as Kind
 from alerts.channels import Failed, Outcome, Parcel, channel_kinds
 from alerts.elsewhere import disable_channel
 from alerts.incidents import GIVE_UP_AFTER, supersede
-from alerts.messages import from_json
+from alerts.messages import Message, from_json
 from alerts.models import Attempt, Channel, Delivery, DeliveryStatus, IncidentBreaker
+from alerts.openings import openings_of
 from alerts.read import webhook_id
 from alerts.retry import Dead, Done, RetryAt, next_step
 from alerts.sealing import SecretsUnreadable, unseal
+from alerts.sentences import Opening
 from alerts.wake import wake_delivery
 from breakers.access import Actor
 from breakers.audit import record
 from breakers.errors import Conflict, Invalid
 from breakers.live.board import summaries
+from breakers.wire import Summary
 
 DISABLE_AFTER = timedelta(days=5)
 _BREAKERS_MAX = 20
@@ -113,7 +116,8 @@ def _packed(row: Delivery, kind: Kind, now: datetime) -> tuple[Parcel | None, st
     try:
         with transaction.atomic():
             if row.body is None:
-                row.body = kind.render(from_json(row.message), summaries(_breakers(row)))
+                message, breakers = from_json(row.message), summaries(_breakers(row))
+                row.body = kind.render(message, breakers, _openings(message, breakers))
                 row.save(update_fields=["body"])
             return _parcel(row, now), ""
     except (OperationalError, InterfaceError):
@@ -121,6 +125,14 @@ def _packed(row: Delivery, kind: Kind, now: datetime) -> tuple[Parcel | None, st
     except Exception as problem:
         _log.exception("delivery not rendered", delivery=row.pk)
         return None, f"The message could not be put together ({type(problem).__name__})."
+
+
+def _openings(message: Message, breakers: Sequence[Summary]) -> dict[str, Opening]:
+    """Why they opened, while that is the question."""
+    incident = message.incident
+    if incident is None or incident.resolved_at is not None:
+        return {}
+    return openings_of(breakers, began_at=incident.started_at)
 
 
 def _kind_of(channel: Channel) -> tuple[Kind | None, str]:

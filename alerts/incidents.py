@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from alerts.announce import announce
+from alerts.channels import channel_kinds
 from alerts.fold import UPDATE_EVERY
 from alerts.messages import Message, message_about, to_json
 from alerts.models import (
+    Channel,
     Delivery,
     DeliveryStatus,
     EntryKind,
@@ -29,6 +31,7 @@ from breakers.errors import Conflict
 from breakers.wire import told_time
 
 GIVE_UP_AFTER = timedelta(hours=72)
+_AT_ONCE = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,13 @@ class Post:
 def post(posts: Sequence[Post], *, now: datetime) -> None:
     """Makes the deliveries, in order, and supersedes those that wait for the same places.
 
+    The first message of an incident waits for as long as its channel's kind gathers.
     A message still waiting for its next try is replaced. The first message of an incident that was never
     tried is not: whoever hears the end hears the beginning.
     """
+    gathered = _gathered(
+        {id for one in posts if one.message.type == MessageType.FIRING for id in one.channels}
+    )
     made = [
         Delivery(
             incident_id=one.incident_id,
@@ -53,7 +60,9 @@ def post(posts: Sequence[Post], *, now: datetime) -> None:
             type=one.message.type,
             message=to_json(one.message),
             created_at=now,
-            due_at=now,
+            due_at=now + gathered.get(channel, _AT_ONCE)
+            if one.message.type == MessageType.FIRING
+            else now,
             give_up_at=now + GIVE_UP_AFTER,
         )
         for one in posts
@@ -76,6 +85,17 @@ def post(posts: Sequence[Post], *, now: datetime) -> None:
             replaced.append(delivery)
     update_rows(replaced, ["status", "superseded_by", "finished_at", "detail", "leased_until"])
     transaction.on_commit(wake_delivery)
+
+
+def _gathered(channels: Collection[int]) -> dict[int, timedelta]:
+    """Channel → how long it gathers."""
+    rows = Channel.objects.filter(pk__in=channels).values_list("pk", "kind") if channels else ()
+    known = channel_kinds.names()
+    return {
+        id: timedelta(seconds=channel_kinds.get(kind).gathers_s)
+        for id, kind in rows
+        if kind in known
+    }
 
 
 def is_replaceable(delivery: Delivery, now: datetime) -> bool:

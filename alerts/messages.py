@@ -51,6 +51,10 @@ def incident_url(incident_id: int) -> str:
     return f"{settings.PUBLIC_URL}/incidents/{incident_id}/"
 
 
+def breaker_url(breaker_id: str) -> str:
+    return f"{settings.PUBLIC_URL}/breakers/{breaker_id}/"
+
+
 def rule_ref(incident: Incident) -> RuleRef:
     """Whose it is. A policy's suggestion has no rule; its id says so, and is none of a rule."""
     by = incident.rule_id if incident.policy_id is None else f"{POLICY}{incident.policy_id}"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import msgspec
 
 from alerts.messages import Message
+from alerts.sentences import Opening
 from breakers.kinds import Kind, Kinds
 from breakers.wire import Summary
 
@@ -57,6 +58,9 @@ class ChannelKind(Kind, frozen=True):
     lease_s = 30.0
     """Longer than any attempt may take (a webhook: 15 s); a worker that dies with one in hand delays it so long."""
 
+    gathers_s = 0.0
+    """For how long the beginning of an incident waits, so that one message tells of all that opened together."""
+
     @classmethod
     def make_secrets(cls) -> dict[str, Any]:
         """Secrets that Panelboard itself makes for a new channel."""
@@ -79,8 +83,10 @@ class ChannelKind(Kind, frozen=True):
         """The config as those see it who may not change it, and as the audit log keeps it."""
         return dict(config)
 
-    def render(self, message: Message, breakers: Sequence[Summary]) -> str:
-        """What is sent, with the message's first breakers; kept for all attempts."""
+    def render(
+        self, message: Message, breakers: Sequence[Summary], openings: Mapping[str, Opening]
+    ) -> str:
+        """What is sent, with the message's first breakers and, by their ids, why they opened; kept for all attempts."""
         raise NotImplementedError
 
     def send(self, parcel: Parcel) -> Outcome:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import smtplib
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,7 +13,9 @@ from django.core.validators import validate_email
 from django.utils.html import format_html, format_html_join
 
 from alerts.channels import ChannelKind, Failed, Outcome, Parcel, Sent, channel_kinds
-from alerts.messages import Message
+from alerts.messages import Message, breaker_url
+from alerts.sentences import Opening, began, moment, reach, stands
+from alerts.spans import span
 from breakers.wire import Summary
 
 _PERMANENT = 500
@@ -24,7 +26,10 @@ _WORDS = {
     "incident.resolved": "Resolved",
     "test": "Test",
 }
+_OPEN_STILL = ("incident.firing", "incident.updated", "incident.acknowledged")
 _SHOWN = 20
+_SUBJECT_MOST = 120
+"""Characters before what is said of the instances: a telephone shows about so many."""
 
 
 class _Mail(msgspec.Struct, frozen=True):
@@ -42,12 +47,16 @@ class Email(ChannelKind, frozen=True):
     kind = "email"
     # Each step of SMTP has a time-out of its own (EMAIL_TIMEOUT), and there are several.
     lease_s = 180.0
+    # Instances that lose one dependency open within a second or two of each other: who is woken reads of all.
+    gathers_s = 2.0
 
     def problems(self) -> list[tuple[str, str]]:
         return [("to", f"{one!r} is not a mail address") for one in self.to if not _is_address(one)]
 
-    def render(self, message: Message, breakers: Sequence[Summary]) -> str:
-        return msgspec.json.encode(_mail(message, breakers[:_SHOWN])).decode()
+    def render(
+        self, message: Message, breakers: Sequence[Summary], openings: Mapping[str, Opening]
+    ) -> str:
+        return msgspec.json.encode(_mail(message, breakers[:_SHOWN], openings)).decode()
 
     def send(self, parcel: Parcel) -> Outcome:
         mail = msgspec.json.decode(parcel.body, type=_Mail)
@@ -96,6 +105,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())[:500]
 
 
+def _short(text: str) -> str:
+    text = one_line(text)
+    return text if len(text) <= _SUBJECT_MOST else f"{text[: _SUBJECT_MOST - 1]}…"
+
+
 def _is_address(text: str) -> bool:
     try:
         validate_email(text)
@@ -104,66 +118,77 @@ def _is_address(text: str) -> bool:
     return text.isprintable()
 
 
-def _mail(message: Message, breakers: Sequence[Summary]) -> _Mail:
+def _mail(message: Message, breakers: Sequence[Summary], openings: Mapping[str, Opening]) -> _Mail:
     incident = message.incident
     if incident is None:
-        subject = f"Channel “{message.channel_name}” was switched off"
-        lines = [("Channel", message.channel_name), ("Why", message.text)]
-        return _letter(subject, lines, [], f"{settings.PUBLIC_URL}/channels/")
-    word = _WORDS.get(message.type, message.type)
-    lines = [
+        title = f"Channel “{message.channel_name}” was switched off"
+        facts = [("Channel", message.channel_name), ("Why", message.text)]
+        return _letter(title, title, facts, [], ("Channels", f"{settings.PUBLIC_URL}/channels/"))
+    facts = [
         ("Rule", incident.rule.name),
         ("Severity", incident.severity),
         ("Status", incident.status),
-        ("Began", f"{incident.started_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("Began", moment(incident.started_at)),
     ]
     if message.acknowledged_by:
-        lines.append(("Acknowledged by", message.acknowledged_by))
+        facts.append(("Acknowledged by", message.acknowledged_by))
     if incident.resolved_at:
-        lines.append(("Resolved", f"{incident.resolved_at:%Y-%m-%d %H:%M:%S} UTC"))
+        lasted = int((incident.resolved_at - incident.started_at).total_seconds())
+        facts.append(("Resolved", f"{moment(incident.resolved_at)}, after {span(lasted)}"))
     if message.runbook_url:
-        lines.append(("Runbook", message.runbook_url))
-    rows = [_row(one) for one in breakers]
-    if message.breakers_total > len(rows):
-        rows.append(f"and {message.breakers_total - len(rows)} more")
-    subject = f"[{incident.severity}] {word}: {incident.summary}"
-    return _letter(subject, lines, rows, incident.url)
+        facts.append(("Runbook", message.runbook_url))
+    if message.breakers_total > len(breakers):
+        facts.append(("Breakers", f"{message.breakers_total}, of which {len(breakers)} stand here"))
+    title = f"{_WORDS.get(message.type, message.type)}: {incident.summary}"
+    subject = _short(f"[{incident.severity}] {title}")
+    if message.type in _OPEN_STILL and message.breakers_total <= len(breakers) and reach(breakers):
+        subject += f", {reach(breakers)}"
+    rows = [_row(one, openings.get(one.id)) for one in breakers]
+    where = "Channels" if message.type == "test" else "Incident"
+    return _letter(subject, title, facts, rows, (where, incident.url))
 
 
-def _row(one: Summary) -> str:
-    """How a breaker stands; where an override holds it, by whom and over what."""
-    said = f"{one.service}/{one.breaker} in {one.environment}: {one.state.replace('_', ' ')}"
-    if one.override is not None:
-        until = one.override.expires_at
-        said += (
-            ""
-            if one.state == one.override.mode
-            else ", to be " + one.override.mode.replace("_", " ")
-        )
-        said += f" by {one.override.by} (“{one.override.reason}”)"
-        said += f" until {until:%Y-%m-%d %H:%M} UTC" if until else ", without an end"
-    if one.naturally_open:
-        said += f"; would be open in {one.naturally_open} of {one.instances} instances"
-    return said
+class _Row(NamedTuple):
+    """A breaker: how it stands, why it opened (where that is known), and where more is to be seen."""
+
+    stands: str
+    why: str
+    url: str
 
 
-def _letter(subject: str, lines: Sequence[tuple[str, str]], rows: Sequence[str], url: str) -> _Mail:
-    title = one_line(subject)
-    text = [title, "", *(f"{name}: {one_line(said)}" for name, said in lines)]
-    if rows:
-        text += ["", "Breakers now:", *(f"- {one_line(row)}" for row in rows)]
-    text += ["", url, ""]
+def _row(one: Summary, opening: Opening | None) -> _Row:
+    name = f"{one.service}/{one.breaker} in {one.environment}"
+    why = began(opening) if opening else ""
+    return _Row(one_line(f"{name}: {stands(one)}"), one_line(why), breaker_url(one.id))
+
+
+def _letter(
+    subject: str,
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    rows: Sequence[_Row],
+    link: tuple[str, str],
+) -> _Mail:
+    """What happened first, then where to look, then what it hangs on."""
+    title, (to, url) = one_line(title), link
+    text = [title, ""]
+    for row in rows:
+        text += [*filter(None, [row.stands, row.why]), f"Breaker: {row.url}", ""]
+    text += [f"{to}: {url}", "", *(f"{name}: {one_line(said)}" for name, said in facts), ""]
     html = format_html(
-        '<h1>{}</h1><table>{}</table>{}<p><a href="{}">{}</a></p>',
+        '<h1 style="font-size:1.25em">{}</h1>{}<p>{}: <a href="{}">{}</a></p><table>{}</table>',
         title,
-        format_html_join("", '<tr><th align="left">{}</th><td>{}</td></tr>', lines),
-        format_html(
-            "<p>Breakers now:</p><ul>{}</ul>",
-            format_html_join("", "<li>{}</li>", ((r,) for r in rows)),
-        )
-        if rows
-        else "",
+        format_html_join(
+            "",
+            '<p><b>{}</b>{}<br>Breaker: <a href="{}">{}</a></p>',
+            (
+                (row.stands, format_html("<br>{}", row.why) if row.why else "", row.url, row.url)
+                for row in rows
+            ),
+        ),
+        to,
         url,
         url,
+        format_html_join("", '<tr><th align="left">{}</th><td>{}</td></tr>', facts),
     )
-    return _Mail(title, "\n".join(text), str.__str__(html))  # SafeString is no str to msgspec
+    return _Mail(subject, "\n".join(text), str.__str__(html))  # SafeString is no str to msgspec

@@ -14,10 +14,12 @@ from standardwebhooks import Webhook as Signer
 from alerts import outbound
 from alerts.channels import MASK, ChannelKind, Failed, Outcome, Parcel, Secret, Sent, channel_kinds
 from alerts.messages import IncidentPart, Message
+from alerts.sentences import Opening, began, stands
 from breakers.wire import Summary
 
 BREAKERS_MAX = 20
 BODY_MAX = 20_000
+SUMMARY_MAX = 2000
 GONE = 410
 
 
@@ -88,9 +90,12 @@ class Webhook(ChannelKind, frozen=True):
             return dict(config)
         return {**config, "url": f"{url.scheme}://{url.netloc}/{MASK}"}
 
-    def render(self, message: Message, breakers: Sequence[Summary]) -> str:
+    def render(
+        self, message: Message, breakers: Sequence[Summary], openings: Mapping[str, Opening]
+    ) -> str:
         """Under 20 kB: breakers are left out from the end until it fits, and the total tells."""
         shown = list(breakers[:BREAKERS_MAX])
+        message = _told_whole(message, shown, openings)
         while True:
             body = msgspec.json.encode(_body(message, shown))
             if len(body) < BODY_MAX or not shown:
@@ -125,6 +130,20 @@ class Webhook(ChannelKind, frozen=True):
         if 300 <= reply.status < 400:
             why += " Redirects are not followed."
         return Failed(reply.status, why, retry_after=reply.retry_after, gone=reply.status == GONE)
+
+
+def _told_whole(
+    message: Message, breakers: Sequence[Summary], openings: Mapping[str, Opening]
+) -> Message:
+    """With a summary that says all to whoever is shown nothing else: of a lone breaker how it stands and why."""
+    incident = message.incident
+    if incident is None or incident.resolved_at is not None or len(breakers) != 1:
+        return message
+    standing = ": ".join([incident.summary, *map(stands, breakers)])
+    summary = ". ".join([standing, *map(began, openings.values())])[:SUMMARY_MAX]
+    return msgspec.structs.replace(
+        message, incident=msgspec.structs.replace(incident, summary=summary)
+    )
 
 
 def _body(message: Message, breakers: Sequence[Summary]) -> _Body:

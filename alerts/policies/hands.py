@@ -24,6 +24,20 @@ def trips_by_hand(breakers: Collection[int], *, since: datetime) -> dict[int, By
     return {breaker: _any_of(commands) for breaker, commands in given.items()}
 
 
+def trip_by_hand(breaker_id: int, instance: str, at: datetime) -> Command | None:
+    """The command by which this instance of a breaker opened at that time, if any was."""
+    return (
+        Command.objects.filter(
+            breaker=breaker_id,
+            command="trip",
+            instances__contains=[instance],
+            created_at__range=(at - HEARD_WITHIN, at + _BEHIND),
+        )
+        .order_by("-created_at")
+        .first()
+    )
+
+
 def _any_of(commands: Collection[Command]) -> ByHand:
     def by_hand(instance: str, at: datetime) -> bool:
         return any(

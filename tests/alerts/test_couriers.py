@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -17,6 +17,7 @@ from alerts.couriers import Couriers
 from alerts.evaluate import evaluate_pending
 from alerts.messages import Message
 from alerts.models import Attempt, Channel, Delivery
+from alerts.sentences import Opening
 from breakers.wire import Summary
 from tests.support.eventually import eventually
 from tests.support.make import happens, make_breaker, make_channel, make_rule
@@ -122,12 +123,17 @@ def test_a_delivery_that_cannot_be_put_together_fails_alone(
         Delivery.objects.filter(pk=bad.pk).update(message={"type": 7})
     plain = Webhook.render
 
-    def faulty(self: Webhook, message: Message, breakers: Sequence[Summary]) -> str:
+    def faulty(
+        self: Webhook,
+        message: Message,
+        breakers: Sequence[Summary],
+        openings: Mapping[str, Opening],
+    ) -> str:
         if message.incident is not None and message.incident.target == "bad":
             if fault == "render":
                 raise ZeroDivisionError
             return "\0"
-        return plain(self, message, breakers)
+        return plain(self, message, breakers, openings)
 
     monkeypatch.setattr(Webhook, "render", faulty)
 

@@ -294,7 +294,7 @@ def test_few_of_one_channel_are_claimed_at_a_time(channel: Channel):
     make_rule(channels=[channel, other])
     evaluate_pending()
 
-    claimed = due(later(0), each=2)
+    claimed = due(later(3), each=2)
 
     assert sorted(one.channel_id for one in claimed) == sorted([channel.pk] * 2 + [other.pk] * 2)
 

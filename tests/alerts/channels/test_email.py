@@ -18,7 +18,7 @@ from tests.alerts.channels.test_webhook import NOW, message, summary
 
 def parcel(said: Message | None = None, *, id: str = "msg_1") -> Parcel:
     said = said or message()
-    return Parcel(id, said, Email(to=["a@example.com"]).render(said, [summary()]), NOW, {})
+    return Parcel(id, said, Email(to=["a@example.com"]).render(said, [summary()], {}), NOW, {})
 
 
 def titled(text: str) -> Message:
@@ -36,7 +36,10 @@ def test_a_mail_says_what_fires_and_links_to_it():
     assert letter.subject == "[critical] Firing: orders/catalog opened in prod"
     assert letter.to == ["a@example.com", "b@example.com"]
     assert "http://panel/incidents/7/" in letter.body
-    assert "orders/catalog in prod: open" in letter.body
+    assert f"orders/catalog in prod: open on 1 of 1 instance since {NOW:%Y-%m-%d %H:%M:%S} UTC" in (
+        letter.body
+    )
+    assert "http://testserver/breakers/1/" in letter.body
     html, kind = letter.alternatives[0]
     assert kind == "text/html"
     assert 'href="http://panel/incidents/7/"' in html
@@ -62,13 +65,13 @@ def test_a_mail_says_what_is_naturally_open_and_who_holds_it():
     )
     said = message()
 
-    body = Email(to=["a@example.com"]).render(said, [held])
+    body = Email(to=["a@example.com"]).render(said, [held], {})
     Email(to=["a@example.com"]).send(Parcel("msg_1", said, body, NOW, {}))
 
     (letter,) = mail.outbox
     assert (
-        "orders/catalog in prod: forced closed by ana (“the probe lies”) until "
-        f"{NOW:%Y-%m-%d %H:%M} UTC; would be open in 2 of 3 instances"
+        f"orders/catalog in prod: forced closed on 3 of 3 instances since {NOW:%Y-%m-%d %H:%M:%S} UTC"
+        f" by ana (“the probe lies”) until {NOW:%Y-%m-%d %H:%M:%S} UTC; would be open on 2 of 3 instances"
     ) in letter.body
 
 

@@ -58,11 +58,13 @@ def summary(number: int = 1, *, service: str = "orders", reason: str = "") -> Su
 def parcel(secrets: dict, *, later: timedelta = timedelta()) -> Parcel:
     """As of the moment of the test: verifiers refuse what is five minutes old."""
     said, now = message(), datetime.now(UTC) + later
-    return Parcel("msg_1", said, Webhook(url="http://x").render(said, [summary()]), now, secrets)
+    return Parcel(
+        "msg_1", said, Webhook(url="http://x").render(said, [summary()], {}), now, secrets
+    )
 
 
 def test_the_body_is_the_contracts():
-    body = json.loads(Webhook(url="http://x").render(message(), [summary()]))
+    body = json.loads(Webhook(url="http://x").render(message(), [summary()], {}))
 
     assert set(body) == {"type", "timestamp", "data"}
     assert set(body["data"]) == {"incident", "breakers", "breakers_total"}
@@ -85,7 +87,7 @@ def test_the_body_is_the_contracts():
 def test_the_body_stays_under_20_kb_and_the_total_tells():
     many = [summary(number, service="é" * 200) for number in range(50)]
 
-    text = Webhook(url="http://x").render(message(breakers_total=50), many)
+    text = Webhook(url="http://x").render(message(breakers_total=50), many, {})
 
     assert len(text.encode()) < 20_000
     data = json.loads(text)["data"]
@@ -97,7 +99,8 @@ def test_at_most_20_breakers_are_listed():
     many = [summary(number) for number in range(50)]
 
     assert (
-        len(json.loads(Webhook(url="http://x").render(message(), many))["data"]["breakers"]) == 20
+        len(json.loads(Webhook(url="http://x").render(message(), many, {}))["data"]["breakers"])
+        == 20
     )
 
 
