@@ -55,7 +55,11 @@ def read_matchers(texts: Sequence[str]) -> tuple[Matcher, ...]:
 
 def read_kind(kind: str, params: dict[str, Any]) -> RuleKind:
     """Raises Invalid."""
-    return rule_kinds.read(kind, params, loc="params")
+    read = rule_kinds.read(kind, params, loc="params")
+    wrong = [FieldError(("params", name), words) for name, words in read.problems()]
+    if wrong:
+        raise Invalid(wrong)
+    return read
 
 
 def read_channels(actor: Actor, ids: Sequence[str]) -> tuple[Channel, ...]:

@@ -22,6 +22,10 @@ class Kind(msgspec.Struct, frozen=True):
 
     kind = ""
 
+    def problems(self) -> list[tuple[str, str]]:
+        """What is wrong with the fields beyond their types: field and words."""
+        return []
+
 
 Base = TypeVar("Base", bound=Kind)
 One = TypeVar("One", bound=type[Kind])
@@ -86,12 +90,42 @@ _PATH = re.compile(r" - at `\$(?P<path>.*)`$")
 _STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+)\]")
 
 
+_MISSING = re.compile(r"Object missing required field `(?P<name>.+)`")
+_TYPE = re.compile(r"Expected `(?P<type>\w+)(?: \| null)?`, got `\w+`")
+_BOUND = re.compile(
+    r"Expected `(?P<type>\w+)`(?P<long> of length)? (?P<than>>=|>|<=|<) (?P<bound>\S+)"
+)
+_THINGS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
+_THAN = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
+_COUNTED = {"str": " characters", "array": " entries"}
+
+
 def _field_error(wrong: msgspec.ValidationError, loc: str) -> FieldError:
-    """msgspec says where in a JSON path at the end of its message."""
+    """msgspec says where in a JSON path at the end of its message, and what in words of Python."""
     text = str(wrong)
     found = _PATH.search(text)
     path: list[str | int] = [loc]
     if found:
         text = text[: found.start()]
         path.extend(step["name"] or int(step["index"]) for step in _STEP.finditer(found["path"]))
-    return FieldError(tuple(path), text)
+    if missing := _MISSING.fullmatch(text):
+        return FieldError((*path, missing["name"]), "is required")
+    return FieldError(tuple(path), _plain(text))
+
+
+def _plain(text: str) -> str:
+    """ "Expected `int` >= 2" -> "must be at least 2"; what is none of these stays as it is."""
+    if (said := _TYPE.fullmatch(text)) and said["type"] in _THINGS:
+        return f"must be {_THINGS[said['type']]}"
+    if said := _BOUND.fullmatch(text):
+        bound = said["bound"].removesuffix(".0")
+        verb, unit = ("have", _COUNTED.get(said["type"], "")) if said["long"] else ("be", "")
+        return f"must {verb} {_THAN[said['than']]} {bound}{unit}"
+    return text

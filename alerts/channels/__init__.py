@@ -66,10 +66,6 @@ class ChannelKind(Kind, frozen=True):
         """Secrets that Panelboard itself makes for a new channel."""
         return {}
 
-    def problems(self) -> list[tuple[str, str]]:
-        """What is wrong with the config beyond its types: field and words."""
-        return []
-
     def foresee(self) -> str | None:
         """Why Panelboard itself would refuse to send, as things are; nothing is sent to find out."""
         return None

@@ -33,9 +33,10 @@ class OpenInstances(RuleKind, frozen=True):
         | None
     ) = None
 
-    def __post_init__(self) -> None:
+    def problems(self) -> list[tuple[str, str]]:
         if (self.count is None) == (self.percent is None):
-            raise ValueError("takes either `count` or `percent`")
+            return [("count", "give either a count or a percentage")]
+        return []
 
     def judge(self, seen: BreakerView, now: datetime) -> Verdict:
         live = [one for one in seen.instances if one.live]

@@ -282,3 +282,22 @@ def test_the_connect_page_sees_the_newcomers_first_event(
     assert answer.status_code == 202
 
     page.wait_for_selector("text=Received from newcomer: first is open", timeout=20_000)
+
+
+def test_a_wrong_param_is_told_beside_its_field(browser: Browser, live_stack: Stack) -> None:
+    page = sign_in(browser, live_stack)
+    page.goto(f"{live_stack.url}/rules/")
+    page.click("summary:has-text('Flapping')")
+    form = page.locator("form:has(input[name=kind][value=flapping])")
+    form.locator("[name='params.trips']").fill("1")
+
+    form.locator("pb-preview button").click()
+
+    eventually(
+        lambda: form.locator("[data-error='params.trips']").inner_text() == "must be at least 2"
+    )
+    assert form.locator("[data-error='params.window']").inner_text() == ""
+    form.locator("[name='params.trips']").fill("2")
+    form.locator("pb-preview button").click()
+    eventually(lambda: form.locator("[data-error='params.window']").inner_text() == "is required")
+    assert form.locator("[data-error='params.trips']").inner_text() == ""

@@ -4,6 +4,7 @@
  * answer is shown once. */
 
 import { call, type Problem } from "../api/http";
+import { placeOf } from "../model/places";
 
 /** A secret that the server tells this once. */
 export class SecretEvent extends Event {
@@ -65,23 +66,7 @@ export class PbAct extends HTMLElement {
   }
 
   #refused(problem: Problem): void {
-    let placed = false;
-    for (const { loc, msg } of problem.errors) {
-      const steps = loc.map(String);
-      const places = [...this.querySelectorAll<HTMLElement>("[data-error]")];
-      const place = places.find((one) => {
-        const name = one.dataset["error"] ?? "";
-        return steps.join(".").includes(name) || steps.includes(name);
-      });
-      if (place === undefined) continue;
-      place.textContent = place.textContent ? `${place.textContent}; ${msg}` : msg;
-      place.closest("details")?.setAttribute("open", "");
-      const field = this.querySelector(`[name="${place.dataset["error"] ?? ""}"]`);
-      field?.setAttribute("aria-invalid", "true");
-      placed = true;
-    }
-    if (placed) this.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
-    else this.#outcome([problem.title, problem.detail].filter(Boolean).join(". "), true);
+    if (!placeErrors(this, problem)) this.#outcome([problem.title, problem.detail].filter(Boolean).join(". "), true);
   }
 
   #outcome(text: string, bad = false): void {
@@ -95,12 +80,36 @@ export class PbAct extends HTMLElement {
   }
 
   #clear(): void {
-    for (const place of this.querySelectorAll("[data-error], [data-outcome]")) place.textContent = "";
-    for (const field of this.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    for (const place of this.querySelectorAll("[data-outcome]")) place.textContent = "";
+    clearErrors(this);
   }
 }
 
-/** What a form says, as JSON. Empty fields that need not be filled are left out. */
+/** Puts each error beside the field that it is about; false where none of them has a place in the form. */
+export function placeErrors(form: HTMLElement, problem: Problem): boolean {
+  const places = [...form.querySelectorAll<HTMLElement>("[data-error]")];
+  const names = places.map((place) => place.dataset["error"] ?? "");
+  let placed = false;
+  for (const { loc, msg } of problem.errors) {
+    const name = placeOf(loc, names);
+    const place = places[names.indexOf(name ?? "")];
+    if (name === undefined || place === undefined) continue;
+    place.textContent = place.textContent ? `${place.textContent}; ${msg}` : msg;
+    place.closest("details")?.setAttribute("open", "");
+    form.querySelector(`[name="${name}"]`)?.setAttribute("aria-invalid", "true");
+    placed = true;
+  }
+  if (placed) form.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+  return placed;
+}
+
+export function clearErrors(form: HTMLElement): void {
+  for (const place of form.querySelectorAll("[data-error]")) place.textContent = "";
+  for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+}
+
+/** What a form says, as JSON. Empty fields that need not be filled are left out, and so are numbers: the server says
+ * that they are required. */
 export function body(form: HTMLFormElement): Json {
   const said: Json = {};
   for (const field of form.elements) {
@@ -115,7 +124,7 @@ export function body(form: HTMLFormElement): Json {
     else if (how === "flag") put(said, field.name, ["true", "yes", "on", "1"].includes(field.value.toLowerCase()));
     else if (how === "lines") put(said, field.name, field.value.split("\n").map((line) => line.trim()).filter(Boolean));
     else if (how === "list") put(said, field.name, field.value.split(",").map((item) => item.trim()).filter(Boolean));
-    else if (ticked && (field.value !== "" || field.required)) put(said, field.name, how === "number" ? Number(field.value) : field.value);
+    else if (ticked && (field.value !== "" || (field.required && how !== "number"))) put(said, field.name, how === "number" ? Number(field.value) : field.value);
   }
   return said;
 }

@@ -3,7 +3,7 @@
 import { preview, type WouldBe } from "../api/rules";
 import { now } from "../live/clock";
 import { lastedWords, previewWords } from "../model/preview";
-import { body } from "./pb-act";
+import { body, clearErrors, placeErrors } from "./pb-act";
 
 const LISTED_MOST = 20;
 
@@ -21,11 +21,13 @@ export class PbPreview extends HTMLElement {
     if (this.#busy || form === null || span === null) return;
     this.#busy = true;
     this.#say("Replaying history…");
+    clearErrors(form);
     const answer = await preview(body(form), new Date(now() - Number(span.value) * 3_600_000));
     this.#busy = false;
     if (!answer.ok) {
-      const { errors, title, detail } = answer.problem;
-      this.#say(errors.map(({ loc, msg }) => `${String(loc[0])} ${msg}`).join("; ") || [title, detail].filter(Boolean).join(". "), true);
+      const { title, detail } = answer.problem;
+      const placed = placeErrors(form, answer.problem);
+      this.#say(placed ? "Not tried: see what is said beside the fields." : [title, detail].filter(Boolean).join(". "), true);
       return;
     }
     this.#say(previewWords(answer.value, span.selectedOptions[0]?.text ?? ""));

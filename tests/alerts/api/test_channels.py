@@ -115,7 +115,7 @@ def test_left_out_a_secret_is_gone():
     [
         ({"name": ""}, ["name"]),
         ({"kind": "pigeon"}, ["kind"]),
-        ({"config": {}}, ["config"]),
+        ({"config": {}}, ["config", "url"]),
         ({"config": {"url": 7}}, ["config", "url"]),
         ({"config": {"url": "ftp://x"}}, ["config", "url"]),
         ({"config": {"url": "http://a:b@x/"}}, ["config", "url"]),

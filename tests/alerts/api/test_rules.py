@@ -82,6 +82,31 @@ def test_what_is_wrong_is_told_with_its_place(fields: dict[str, Any], loc: list[
     assert not Rule.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("kind", "params", "field", "words"),
+    [
+        ("flapping", {"trips": 1, "window": 60}, "trips", "must be at least 2"),
+        ("flapping", {"trips": 3}, "window", "is required"),
+        ("flapping", {"trips": 2.5, "window": 60}, "trips", "must be a whole number"),
+        ("flapping", {"trips": 3, "window": 100_000}, "window", "must be at most 86400"),
+        ("open_instances", {"count": 0}, "count", "must be at least 1"),
+        ("open_instances", {"count": "two"}, "count", "must be a whole number"),
+        ("open_instances", {"percent": 0}, "percent", "must be more than 0"),
+        ("open_instances", {"percent": 101}, "percent", "must be at most 100"),
+        ("open_instances", {}, "count", "give either a count or a percentage"),
+        ("failure_rate", {"threshold": "half"}, "threshold", "must be a number"),
+    ],
+)
+def test_a_wrong_param_is_told_by_its_name_in_plain_words(
+    kind: str, params: dict[str, Any], field: str, words: str
+):
+    call = Caller()
+
+    for path in ("/rules", "/rules/preview"):
+        status, said = call("POST", path, rule(kind=kind, params=params))
+        assert (status, said["errors"]) == (422, [{"loc": ["params", field], "msg": words}])
+
+
 def test_a_label_that_nothing_has_is_refused_beside_its_matcher():
     make_breaker(service="orders", labels={"team": "payments"})
     call = Caller()

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from alerts.rules import rule_kinds
+from alerts.rule_changes import read_kind
 from alerts.rules.open_instances import OpenInstances
 from alerts.verdicts import Firing, Hold, Quiet
 from breakers.errors import Invalid
@@ -35,5 +35,7 @@ def test_at_least_so_many_of_the_live_ones(
 
 @pytest.mark.parametrize("params", [{}, {"count": 1, "percent": 1}])
 def test_it_takes_either_a_count_or_a_percentage(params: dict[str, Any]) -> None:
-    with pytest.raises(Invalid, match="either"):
-        rule_kinds.read("open_instances", params, loc="params")
+    with pytest.raises(Invalid, match="either") as wrong:
+        read_kind("open_instances", params)
+
+    assert wrong.value.errors[0].loc == ("params", "count")
