@@ -68,6 +68,24 @@ class TestCircuitbreaker(Suite):
         with pytest.raises(self.library.refused), watched.breaker:
             raise AssertionError("the block must not run")
 
+    def test_a_call_past_the_decorator_goes_through_while_open_as_the_library_has_it(
+        self, watched: Watched
+    ) -> None:
+        """What docs/clients/python.md says of `cb.call(f)`, and of how to guard instead."""
+        breaker = watched.breaker
+        guarded = breaker(fine)
+        self.fail(watched, 3)
+        with pytest.raises(self.library.refused):
+            guarded()
+
+        assert breaker.call(fine) == "fine"
+
+        assert not breaker.opened  # the success has closed it
+        assert watched.server.event(to="closed")["from"] == "open"
+        watched.order("forced_open")
+        with pytest.raises(self.library.refused):
+            breaker.call(fine)
+
     def test_a_generator_is_counted_and_obeys(self, watched: Watched) -> None:
         @watched.breaker
         def numbers() -> Any:
