@@ -1,14 +1,14 @@
 #!/usr/bin/env python
 """Panelboard's command line."""
 
-import gc
 import os
 import sys
 
+from dashboard.garbage import collect_rarely
+
 
 def main() -> None:
-    # What is loaded stays, and to look through it for garbage over and over took a fifth of every start.
-    gc.set_threshold(50_000, 20, 50)
+    collect_rarely()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
     try:
         if sys.argv[1:2] == ["up"]:
