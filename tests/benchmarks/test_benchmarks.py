@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.rig.stack import KEY
 from tests.support.servers import ROOT, outside_environment
 from tests.support.stack import Stack, start_ready
 
 pytestmark = pytest.mark.xdist_group("benchmarks")
-KEY = "pb_a_key_of_the_benchmarks_alone"
 
 SMALL = {
     "ingest_batch": ("--events", "1000"),
