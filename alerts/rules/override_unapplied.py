@@ -7,13 +7,23 @@ from msgspec import Meta
 
 from alerts.rules import RuleKind, rule_kinds
 from alerts.spans import Seconds, span
-from alerts.verdicts import HOLD, QUIET, BreakerView, CheckAt, Firing, Verdict
+from alerts.verdicts import (
+    HOLD,
+    QUIET,
+    BreakerView,
+    CheckAt,
+    Firing,
+    InstanceView,
+    OverrideView,
+    Verdict,
+)
 
 
 @rule_kinds.register
 class OverrideUnapplied(RuleKind, frozen=True, rename={"for_": "for"}):
-    """Fires once a live instance has not applied an override that is for it within a while, be it that it refused
-    or that it says nothing. Time counts from the override, and for an instance that came later from then."""
+    """Fires once a live instance has not put an override that is for it into effect within a while: it refused, it
+    says nothing, or it confirmed and is something else. Time counts from the override, for an instance that came
+    later from then, and for one that left what it was held to from that."""
 
     kind = "override_unapplied"
     whole = True
@@ -26,10 +36,9 @@ class OverrideUnapplied(RuleKind, frozen=True, rename={"for_": "for"}):
             return QUIET
         live = [one for one in seen.instances if one.live]
         pending = {
-            one.id: max(override.created_at, one.heard_since or override.created_at)
-            + timedelta(seconds=self.for_)
+            one.id: since + timedelta(seconds=self.for_)
             for one in live
-            if override.includes(one.name) and one.applied < override.revision
+            if override.includes(one.name) and (since := _disobeys_since(one, override))
         }
         if not pending:
             return QUIET if live else HOLD
@@ -39,3 +48,14 @@ class OverrideUnapplied(RuleKind, frozen=True, rename={"for_": "for"}):
             return Firing(f"with an override not applied for {span(self.for_)}", late, further)
         assert further is not None
         return CheckAt(further)
+
+
+def _disobeys_since(one: InstanceView, override: OverrideView) -> datetime | None:
+    """None: it is as wished."""
+    if one.applied < override.revision:
+        since = one.heard_since
+    elif one.state.value != override.mode:
+        since = one.since
+    else:
+        return None
+    return max(override.created_at, since or override.created_at)

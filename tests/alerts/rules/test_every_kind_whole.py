@@ -284,6 +284,19 @@ async def test_override_unapplied(fleet: Fleet) -> None:
     await fleet.resolves()
 
 
+async def test_override_unapplied_also_fires_on_who_confirmed_and_left_again(fleet: Fleet) -> None:
+    await fleet.rule("override_unapplied", **{"for": 1})
+    override = await fleet.override(no_expiry=True)
+    told = {"type": "applied", "breaker": "catalog", "revision": override["revision"]}
+    await fleet.fires()
+    await fleet.agent.say(**told, ok=True, state="forced_open", natural_state="closed")
+    await fleet.resolves()
+    await fleet.becomes("closed")
+    await fleet.fires()
+    await fleet.becomes("forced_open")
+    await fleet.resolves()
+
+
 async def test_override_unapplied_is_well_once_a_hello_says_that_it_is_applied(web: Web) -> None:
     async with _fleet(web) as fleet:
         await fleet.rule("override_unapplied", **{"for": 1})

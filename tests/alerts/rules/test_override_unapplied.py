@@ -32,6 +32,16 @@ def test_an_instance_that_came_later_has_its_own_time() -> None:
     assert RULE.judge(seen, T0 + 3600 * SECOND) == CheckAt(T0 + 3660 * SECOND)
 
 
+def test_who_confirmed_and_is_something_else_does_not_obey() -> None:
+    left = instance("closed", applied=1, since=T0 + 600 * SECOND)
+    seen = view(instance("forced_open", applied=1), left, override=override())
+
+    assert RULE.judge(seen, T0 + 600 * SECOND) == CheckAt(T0 + 660 * SECOND)
+    verdict = RULE.judge(seen, T0 + 660 * SECOND)
+    assert isinstance(verdict, Firing)
+    assert verdict.by == {left.id}
+
+
 def test_with_nobody_left_what_is_stays_and_without_an_override_all_is_well() -> None:
     gone = instance("unknown", live=False)
 
