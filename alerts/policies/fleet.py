@@ -225,7 +225,7 @@ def decide(
         return _watch(terms, case, live, now)
     if not live:
         return Release("No live instance is left.")
-    able = _candidates(case, live, reachable)
+    able = _candidates(terms, case, live, reachable)
     if case.phase is Phase.HOLDING:
         return _go_on(terms, case, live, able, now)
     return _probe(terms, case, live, able, reachable, now)
@@ -331,19 +331,14 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _candidates(
-    case: Case, live: Sequence[InstanceView], reachable: Collection[int]
+    terms: Terms, case: Case, live: Sequence[InstanceView], reachable: Collection[int]
 ) -> list[InstanceView]:
     """Who could be let through, in turn: those whose own breaker is open have something to prove. Which comes
-    first is the same for whoever asks, and another one in the next round."""
-    turn = f"{case.tripped_at}/{case.again}/"
+    first is the same for whoever asks, and the next ones are first in the next round."""
+    doubtful = [one for one in live if one.id in reachable and one.natural in _DOUBTFUL]
+    doubtful.sort(key=lambda one: hashlib.sha256(f"{case.tripped_at}/{one.name}".encode()).digest())
+    begun = case.again * min(terms.probes, terms.successes) % max(len(doubtful), 1)
     return sorted(
-        (
-            one
-            for one in live
-            if one.id in reachable and one.natural in _DOUBTFUL and one.name not in case.excepted
-        ),
-        key=lambda one: (
-            one.natural not in _UNWELL,
-            hashlib.sha256(f"{turn}{one.name}".encode()).digest(),
-        ),
+        (one for one in doubtful[begun:] + doubtful[:begun] if one.name not in case.excepted),
+        key=lambda one: one.natural not in _UNWELL,
     )
