@@ -124,6 +124,10 @@ def _mail(message: Message, breakers: Sequence[Summary], openings: Mapping[str, 
         title = f"Channel “{message.channel_name}” was switched off"
         facts = [("Channel", message.channel_name), ("Why", message.text)]
         return _letter(title, title, facts, [], ("Channels", f"{settings.PUBLIC_URL}/channels/"))
+    title = f"{_WORDS.get(message.type, message.type)}: {incident.summary}"
+    subject = _short(f"[{incident.severity}] {title}")
+    if message.type == "test":
+        return _letter(subject, title, [], [], ("Channels", incident.url))
     facts = [
         ("Rule", incident.rule.name),
         ("Severity", incident.severity),
@@ -139,13 +143,10 @@ def _mail(message: Message, breakers: Sequence[Summary], openings: Mapping[str, 
         facts.append(("Runbook", message.runbook_url))
     if message.breakers_total > len(breakers):
         facts.append(("Breakers", f"{message.breakers_total}, of which {len(breakers)} stand here"))
-    title = f"{_WORDS.get(message.type, message.type)}: {incident.summary}"
-    subject = _short(f"[{incident.severity}] {title}")
     if message.type in _OPEN_STILL and message.breakers_total <= len(breakers) and reach(breakers):
         subject += f", {reach(breakers)}"
     rows = [_row(one, openings.get(one.id)) for one in breakers]
-    where = "Channels" if message.type == "test" else "Incident"
-    return _letter(subject, title, facts, rows, (where, incident.url))
+    return _letter(subject, title, facts, rows, ("Incident", incident.url))
 
 
 class _Row(NamedTuple):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import smtplib
 import socket
 from email.message import EmailMessage
@@ -12,6 +13,7 @@ from django.core import mail
 from alerts.channels import Failed, Parcel, Sent
 from alerts.channels.email import Email
 from alerts.messages import IncidentPart, Message, RuleRef
+from alerts.sentences import Opening
 from breakers.wire import OverrideSummary
 from tests.alerts.channels.test_webhook import NOW, message, summary
 
@@ -73,6 +75,35 @@ def test_a_mail_says_what_is_naturally_open_and_who_holds_it():
         f"orders/catalog in prod: forced closed on 3 of 3 instances since {NOW:%Y-%m-%d %H:%M:%S} UTC"
         f" by ana (“the probe lies”) until {NOW:%Y-%m-%d %H:%M:%S} UTC; would be open on 2 of 3 instances"
     ) in letter.body
+
+
+def test_a_mail_of_several_breakers_says_all_that_of_each_and_how_many_it_leaves_out():
+    shown = [
+        msgspec.structs.replace(summary(n), states={"open": 2, "closed": 1}, instances=3)
+        for n in range(1, 24)
+    ]
+    why = {"2": Opening(NOW, "orders-1", "3 failures in a row")}
+
+    few = json.loads(Email(to=["a@example.com"]).render(message(breakers_total=2), shown[:2], why))
+    many = json.loads(Email(to=["a@example.com"]).render(message(breakers_total=23), shown, why))
+
+    assert few["subject"].endswith(", open on 4 of 6 instances")
+    assert few["text"].count("open on 2 of 3 instances since") == 2
+    assert "http://testserver/breakers/1/" in few["text"]
+    assert (
+        "First on orders-1: 3 failures in a row\nBreaker: http://testserver/breakers/2/"
+        in (few["text"])
+    )
+    assert "instances" not in many["subject"]
+    assert many["text"].count("Breaker: ") == 20
+    assert "Breakers: 23, of which 20 stand here" in many["text"]
+
+
+def test_a_subject_stays_short_and_the_mail_has_it_whole():
+    letter = json.loads(Email(to=["a@example.com"]).render(titled("x" * 300), [summary()], {}))
+
+    assert len(letter["subject"]) <= 120
+    assert "x" * 300 in letter["text"]
 
 
 def test_mails_of_an_incident_thread_and_each_keeps_its_id():
