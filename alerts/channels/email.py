@@ -123,11 +123,11 @@ def _mail(message: Message, breakers: Sequence[Summary], openings: Mapping[str, 
     if incident is None:
         title = f"Channel “{message.channel_name}” was switched off"
         facts = [("Channel", message.channel_name), ("Why", message.text)]
-        return _letter(title, title, facts, [], ("Channels", f"{settings.PUBLIC_URL}/channels/"))
+        return _letter(title, title, facts, [], [("Channels", f"{settings.PUBLIC_URL}/channels/")])
     title = f"{_WORDS.get(message.type, message.type)}: {incident.summary}"
     subject = _short(f"[{incident.severity}] {title}")
     if message.type == "test":
-        return _letter(subject, title, [], [], ("Channels", incident.url))
+        return _letter(subject, title, [], [], [("Channels", incident.url)])
     facts = [
         ("Rule", incident.rule.name),
         ("Severity", incident.severity),
@@ -139,14 +139,15 @@ def _mail(message: Message, breakers: Sequence[Summary], openings: Mapping[str, 
     if incident.resolved_at:
         lasted = int((incident.resolved_at - incident.started_at).total_seconds())
         facts.append(("Resolved", f"{moment(incident.resolved_at)}, after {span(lasted)}"))
-    if message.runbook_url:
-        facts.append(("Runbook", message.runbook_url))
     if message.breakers_total > len(breakers):
         facts.append(("Breakers", f"{message.breakers_total}, of which {len(breakers)} stand here"))
     if message.type in _OPEN_STILL and message.breakers_total <= len(breakers) and reach(breakers):
         subject += f", {reach(breakers)}"
     rows = [_row(one, openings.get(one.id)) for one in breakers]
-    return _letter(subject, title, facts, rows, ("Incident", incident.url))
+    links = [("Incident", incident.url)]
+    if message.runbook_url:
+        links.append(("Runbook", message.runbook_url))
+    return _letter(subject, title, facts, rows, links)
 
 
 class _Row(NamedTuple):
@@ -168,16 +169,17 @@ def _letter(
     title: str,
     facts: Sequence[tuple[str, str]],
     rows: Sequence[_Row],
-    link: tuple[str, str],
+    links: Sequence[tuple[str, str]],
 ) -> _Mail:
     """What happened first, then where to look, then what it hangs on."""
-    title, (to, url) = one_line(title), link
+    title = one_line(title)
     text = [title, ""]
     for row in rows:
         text += [*filter(None, [row.stands, row.why]), f"Breaker: {row.url}", ""]
-    text += [f"{to}: {url}", "", *(f"{name}: {one_line(said)}" for name, said in facts), ""]
+    text += [f"{name}: {one_line(url)}" for name, url in links]
+    text += ["", *(f"{name}: {one_line(said)}" for name, said in facts), ""]
     html = format_html(
-        '<h1 style="font-size:1.25em">{}</h1>{}<p>{}: <a href="{}">{}</a></p><table>{}</table>',
+        '<h1 style="font-size:1.25em">{}</h1>{}{}<table>{}</table>',
         title,
         format_html_join(
             "",
@@ -187,9 +189,9 @@ def _letter(
                 for row in rows
             ),
         ),
-        to,
-        url,
-        url,
+        format_html_join(
+            "", '<p>{}: <a href="{}">{}</a></p>', ((name, url, url) for name, url in links)
+        ),
         format_html_join("", '<tr><th align="left">{}</th><td>{}</td></tr>', facts),
     )
     return _Mail(subject, "\n".join(text), str.__str__(html))  # SafeString is no str to msgspec

@@ -99,6 +99,15 @@ def test_a_mail_of_several_breakers_says_all_that_of_each_and_how_many_it_leaves
     assert "Breakers: 23, of which 20 stand here" in many["text"]
 
 
+def test_a_runbook_is_a_link():
+    said = message(runbook_url="https://wiki.example/catalog?a=1&b=2")
+
+    letter = json.loads(Email(to=["a@example.com"]).render(said, [summary()], {}))
+
+    assert "\nRunbook: https://wiki.example/catalog?a=1&b=2\n" in letter["text"]
+    assert '<a href="https://wiki.example/catalog?a=1&amp;b=2">' in letter["html"]
+
+
 def test_a_subject_stays_short_and_the_mail_has_it_whole():
     letter = json.loads(Email(to=["a@example.com"]).render(titled("x" * 300), [summary()], {}))
 
