@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 
@@ -16,9 +17,10 @@ django = get_asgi_application()
 
 import dashboard.celery  # noqa: F401 - the current app, by which work is woken
 from breakers.asgi import Receive, Scope, Send
+from breakers.loops import cancel
 from breakers.runtime import Runtime
 from dashboard.bodies import bounded
-from dashboard.garbage import collect_rarely
+from dashboard.garbage import collect_now_and_then, collect_rarely
 from dashboard.health import healthz, readyz
 from dashboard.live.app import watch
 from dashboard.metrics import metrics
@@ -81,9 +83,11 @@ class Entrance:
                 scope.get("state", {})[ENDING] = self._runtime.waiting.end_all
                 _load_pages()
                 _settle_memory()
+                collecting = asyncio.create_task(collect_now_and_then())
                 Connection.gives_up = True
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
+                await cancel([collecting])
                 if self._runtime is not None:
                     await self._runtime.stop()
                 await send({"type": "lifespan.shutdown.complete"})
