@@ -111,7 +111,7 @@ class NoteIn(Body):
 class SnoozeIn(Body):
     """`for` in seconds, at most 30 days; 0 ends the snooze."""
 
-    lasting: Annotated[int, Field(strict=True, ge=0, le=30 * 86_400, alias="for")]
+    lasting: Annotated[int, Field(ge=0, le=30 * 86_400, alias="for")]
     reason: Note = ""
 
 

@@ -23,7 +23,7 @@ from alerts.policy_changes import (
     told,
 )
 from breakers.api.auth import ADMIN, OPERATE, READ
-from breakers.api.body import Body
+from breakers.api.body import Body, OneOf
 from breakers.cursor import LIMIT_DEFAULT, page
 from breakers.errors import FieldError, Forbidden, Invalid
 from breakers.models import Scope
@@ -55,7 +55,7 @@ class PolicyIn(Body):
 
     name: Name
     enabled: bool = True
-    mode: PolicyMode = PolicyMode.ENFORCE
+    mode: OneOf[PolicyMode] = PolicyMode.ENFORCE
     matchers: list[str] = []
     trip: TripIn
     hold: _Seconds = 60

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from django.utils import timezone
 from ninja import Router, Schema, Status
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from alerts.access import rule_of, rules_for
 from alerts.api.forms import Authed, Id, Limit, Name
@@ -26,7 +26,7 @@ from alerts.rule_changes import (
 from alerts.rulebook import Condition
 from breakers.access import Actor
 from breakers.api.auth import ADMIN, READ
-from breakers.api.body import Body
+from breakers.api.body import Body, Instant, OneOf
 from breakers.cursor import LIMIT_DEFAULT, page
 from breakers.errors import FieldError, Invalid
 from breakers.models import Scope
@@ -51,9 +51,11 @@ class RuleIn(Body):
     kind: Annotated[str, Field(max_length=40)]
     params: dict[str, Any] = {}
     matchers: list[str] = []
-    severity: Severity = Severity.WARNING
+    severity: OneOf[Severity] = Severity.WARNING
     channels: Annotated[list[Id], Field(max_length=100)] = []
-    group_by: Annotated[list[GroupLabel], Field(min_length=1, max_length=5)] = [GroupLabel.TARGET]
+    group_by: Annotated[list[OneOf[GroupLabel]], Field(min_length=1, max_length=5)] = [
+        GroupLabel.TARGET
+    ]
     clear_for: Annotated[int, Field(ge=0, le=_WEEK_S)] = 0
     dry_run: bool = False
     runbook_url: Annotated[str, Field(max_length=2000), AfterValidator(_link)] | None = None
@@ -147,8 +149,8 @@ class PreviewIn(RuleIn):
     """A rule, and the span to try it on: by default the last 24 hours, at most 31 days."""
 
     name: Annotated[str, Field(max_length=200)] = ""
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
 
 
 class WouldBeOut(Schema):

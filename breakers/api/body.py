@@ -2,9 +2,50 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+import re
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+_Word = TypeVar("_Word", bound=Enum)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
 
 
 class Body(BaseModel):
     """An object, and nothing else. ninja's Schema reads attributes of whatever comes: to it a list is an object
-    that leaves everything out, which for a call that sets limits means that it takes them all away."""
+    that leaves everything out, which for a call that sets limits means that it takes them all away.
+
+    Nothing is turned into what it is not: `"600"` and true are no numbers, and `"yes"` is neither true nor false.
+    Of what JSON has no type for, a field says how it is written: `OneOf` and `Instant`.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+
+OneOf = Annotated[_Word, Field(strict=False)]
+"""A word of an enumeration, as text."""
+
+
+def _begins_with_a_date(said: object) -> object:
+    """pydantic would take a number, also one in a text, for the seconds since 1970."""
+    if isinstance(said, datetime) or (isinstance(said, str) and _DATE.match(said)):
+        return said
+    raise ValueError("must be a time as RFC 3339 has it, with its zone")
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies beyond the calendar, in UTC") from None
+
+
+Instant = Annotated[
+    AwareDatetime,
+    Field(strict=False),
+    BeforeValidator(_begins_with_a_date),
+    AfterValidator(_in_utc),
+]
+"""A time with a zone, in UTC: at the edge of the calendar not every one has a place there."""

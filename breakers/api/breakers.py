@@ -11,11 +11,11 @@ from ninja import Query, Router, Status
 
 from breakers import access
 from breakers.api.auth import ADMIN, READ
+from breakers.api.body import Instant
 from breakers.api.names import RemoveIn
 from breakers.api.shapes import (
     Authed,
     DetailOut,
-    Instant,
     Limit,
     MatchQuery,
     OverrideOut,
@@ -54,7 +54,7 @@ def get_breakers(
     """
     # By a former name one finds what it is called now.
     query.service = current_service(request.auth, query.service, environment=query.environment)
-    asked = query.dict() | {"at": at}
+    asked = query.model_dump() | {"at": at}
     (after,) = decode(cursor, asked, [int]) if cursor else (0,)
     found: Sequence[Summary | SummaryThen]
     if at is None:

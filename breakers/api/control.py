@@ -38,7 +38,6 @@ from breakers.desired.command import HEARD_WITHIN
 from breakers.desired.many import matching, reach_of, release_many, standing
 from breakers.desired.override import release_breaker
 from breakers.desired.plan import cancel_plan
-from breakers.errors import FieldError, Invalid
 from breakers.guards.calls import CommandCall, ManyCall, OverrideCall
 from breakers.guards.leave import make_call
 from breakers.models import Approval, Breaker, Override, PlannedOverride
@@ -64,7 +63,7 @@ def put_override(
     if_match: IfMatch = None,
 ) -> OverrideMadeOut | Status[ApprovalOut]:
     """Forces the breaker open or closed until it expires or is released; with `starts_at`, from then on. `If-Match`
-    names the revisions at which it may be; a weak tag (`W/"3"`) matches none.
+    names the revisions at which it may be (412 at any other); a weak tag (`W/"3"`) matches none, and `*` each.
 
     One override stands at a time and one is planned; another takes its place. A planned one replaces at its start
     what stood when it was planned; an override made by a person or a key since then is kept, and the planned one
@@ -90,22 +89,24 @@ def put_override(
     return OverrideMadeOut(**dict(OverrideOut.of(override)), unreachable=deaf)
 
 
-_TAG = re.compile(r'\s*(?P<weak>W/)?(?:"(?P<quoted>\d{1,18})"|(?P<bare>\d{1,18}))\s*', re.ASCII)
+_TAG = re.compile(r'"(0|[1-9]\d{0,17})"', re.ASCII)
 
 
 def _revisions(if_match: str | None) -> frozenset[int] | None:
     """The revisions in an If-Match header, any of which will do; `*` and none at all: None, which is any.
 
-    A weak tag is understood and matches nothing (RFC 9110, 13.1.1: the comparison is the strong one).
+    Tags are compared strongly (RFC 9110, 13.1.1): a weak one, and whatever else is no revision, matches none. A
+    number may stand alone without its quotes.
     """
-    if if_match is None or if_match.strip() == "*":
+    if if_match is None:
         return None
-    tags = [_TAG.fullmatch(item) for item in if_match.split(",") if item.strip()]
-    if not tags or None in tags:
-        raise Invalid([FieldError(("If-Match",), 'expected revisions, as in "7" or "7", "8"')])
-    return frozenset(
-        int(tag["quoted"] or tag["bare"]) for tag in tags if tag is not None and not tag["weak"]
-    )
+    said = if_match.strip()
+    if said == "*":
+        return None
+    if said.isdecimal():
+        said = f'"{said}"'
+    tags = [_TAG.fullmatch(tag.strip()) for tag in said.split(",")]
+    return frozenset(int(tag[1]) for tag in tags if tag is not None)
 
 
 @router.delete("/breakers/{breaker_id}/override", auth=OPERATE, response=ReleaseOut)

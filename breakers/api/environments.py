@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from ninja import Router, Schema
-from pydantic import Field, StrictBool
+from pydantic import Field
 
 from breakers import access
 from breakers.api.auth import ADMIN, READ
@@ -25,9 +25,7 @@ class GuardIn(Body):
     max_forced_percent: (
         Annotated[
             int,
-            Field(
-                strict=True, ge=0, le=100, description="of a service's live breakers, rounded up"
-            ),
+            Field(ge=0, le=100, description="of a service's live breakers, rounded up"),
         ]
         | None
     )
@@ -36,9 +34,7 @@ class GuardIn(Body):
 class FourEyesIn(Body):
     above: Annotated[
         int,
-        Field(
-            strict=True, ge=0, le=1_000_000, description="breakers that one touches in 15 minutes"
-        ),
+        Field(ge=0, le=1_000_000, description="breakers that one touches in 15 minutes"),
     ]
 
 
@@ -46,7 +42,7 @@ class LimitsIn(Body):
     """The limits that hold from now on; what is not said, or null, limits nothing."""
 
     guard: GuardIn | None = None
-    confirm: StrictBool = False
+    confirm: bool = False
     four_eyes: FourEyesIn | None = None
 
     def limits(self) -> Limits:

@@ -20,7 +20,7 @@ from breakers.keys import create_api_key, keys_for, limit_api_key, names_made, r
 from breakers.models import ApiKey
 
 router = Router(tags=["access"])
-Bound = Annotated[int, Field(strict=True, ge=1)]
+Bound = Annotated[int, Field(ge=1)]
 
 
 class KeyLimits(Body):

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from django.utils import timezone
 from ninja import Query, Router, Schema
-from pydantic import AwareDatetime
 
 from breakers import access
 from breakers.api.auth import READ
+from breakers.api.body import Instant
 from breakers.api.shapes import Authed
 from breakers.metrics.read import Point, points_of, rolled_until
 from breakers.metrics.span import Source, span_of
@@ -61,8 +61,8 @@ class MetricsOut(Schema):
 def get_breaker_metrics(
     request: Authed,
     breaker_id: str,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     step: Annotated[int | None, Query(ge=1, le=366 * 86400)] = None,
 ) -> MetricsOut:
     """Points of `step` seconds that begin at `since` ≤ t < `until`: by default of the last hour, every 15 s.

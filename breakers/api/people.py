@@ -11,7 +11,7 @@ from pydantic import Field
 from breakers import access
 from breakers.access import Actor, row_id
 from breakers.api.auth import ADMIN
-from breakers.api.body import Body
+from breakers.api.body import Body, OneOf
 from breakers.api.shapes import Authed, Limit
 from breakers.cursor import LIMIT_DEFAULT, page
 from breakers.errors import FieldError, Forbidden, Invalid, NotFound
@@ -22,10 +22,10 @@ router = Router(tags=["access"])
 Password = Annotated[str, Field(max_length=1000)]
 
 
-class PersonRights(Schema):
+class PersonRights(Body):
     """Within `environments`, or everywhere where there are none."""
 
-    role: Role
+    role: OneOf[Role]
     is_active: bool = True
     environments: Annotated[list[str], Field(max_length=1000)] = []
 
@@ -33,7 +33,7 @@ class PersonRights(Schema):
 class PersonIn(Body):
     username: str
     password: Password
-    role: Role
+    role: OneOf[Role]
     environments: Annotated[list[str], Field(max_length=1000)] = []
 
 

@@ -12,10 +12,11 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
 from ninja import Router, Schema
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from breakers import access
 from breakers.api.auth import READ
+from breakers.api.body import Instant
 from breakers.api.shapes import Authed, Limit
 from breakers.cursor import LIMIT_DEFAULT, page
 from breakers.models import Breaker, Service
@@ -109,8 +110,8 @@ class ReportPage(Schema):
 def get_breaker_report(
     request: Authed,
     breaker_id: str,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     format: Format = "json",
 ) -> ReportOut | HttpResponse:
     """How it stood in a span (by default the last 24 hours): time in each state, trips, recoveries."""
@@ -124,8 +125,8 @@ def get_breaker_report(
 @router.get("/reports", auth=READ, response=ReportPage)
 def get_reports(
     request: Authed,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     environment: Named = "",
     service: Named = "",
     by: Literal["breaker", "service"] = "breaker",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
 from django.http import HttpRequest
 from ninja import Query, Schema
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from breakers.access import Actor
-from breakers.api.body import Body
+from breakers.api.body import Body, Instant, OneOf
 from breakers.cursor import LIMIT_MAX
 from breakers.desired.many import Reach, Touched
 from breakers.desired.override import OverrideWish
@@ -29,15 +29,6 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 
 
-def _in_utc(at: datetime) -> datetime:
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("lies beyond the calendar, in UTC") from None
-
-
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A time with a zone, in UTC: at the edge of the calendar not every one has a place there."""
 _LONGEST = timedelta(days=366)
 
 
@@ -100,7 +91,7 @@ class Rows(Schema):
     next: str | None
 
 
-class MatchQuery(Schema):
+class MatchQuery(Body):
     environment: Annotated[str, Field(max_length=200)] = ""
     service: Annotated[str, Field(max_length=200)] = ""
     state: Annotated[str, Field(max_length=200)] = ""
@@ -128,7 +119,7 @@ class OverrideIn(GuardedIn):
     """Exactly one of `expires_in` (seconds, from the start), `expires_at` and `no_expiry`. With `starts_at` it is
     planned: it stands from then on, and waits until then."""
 
-    mode: Mode
+    mode: OneOf[Mode]
     reason: Reason
     expires_in: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     expires_at: Instant | None = None

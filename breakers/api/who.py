@@ -11,7 +11,8 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from breakers.api.auth import OPERATE, READ
-from breakers.api.shapes import Authed, Instant, Limit, Rows
+from breakers.api.body import Instant
+from breakers.api.shapes import Authed, Limit, Rows
 from breakers.audit import audit_seen
 from breakers.audit_read import AuditQuery, audit_lines, told_entry
 from breakers.cursor import LIMIT_DEFAULT, page

@@ -130,6 +130,15 @@ def test_wrong_fields_are_told_by_their_place(cls: type[Kind]):
     assert loc[:2] in {("x", name) for name in cls.__struct_encode_fields__}
 
 
+@pytest.mark.parametrize("kind", [kind for kind, params in EXAMPLES.items() if params])
+@pytest.mark.parametrize("wrong", ["60", True, [60]])
+def test_a_param_of_the_wrong_type_is_refused_with_its_place(kind: str, wrong: object):
+    for name in EXAMPLES[kind]:
+        with pytest.raises(Invalid) as refused:
+            rule_kinds.read(kind, EXAMPLES[kind] | {name: wrong}, loc="params")
+        assert refused.value.errors[0].loc == ("params", name)
+
+
 @pytest.mark.parametrize("params", [{"for": "\ud800"}, {"\ud800": 1, "for": 60}])
 def test_half_a_surrogate_pair_is_refused_like_any_other_odd_word(params: dict[str, Any]):
     with pytest.raises(Invalid) as wrong:
