@@ -138,6 +138,8 @@ class Hello(Struct, frozen=True, tag="hello"):
     protocol: int = 1
     sent_at: Time | None = None
     """By the agent's clock."""
+    connection: Seq | None = None
+    """Which of its boot's connections this is, by the agent's own count: a lower one has been left."""
 
 
 class Goodbye(Struct, frozen=True, tag="goodbye"):
@@ -190,11 +192,20 @@ class Desired(Struct, frozen=True, tag="desired", kw_only=True):
     command: DesiredCommand | None
 
 
-class Welcome(Struct, frozen=True, tag="welcome", kw_only=True):
+class HelloWarning(Struct, frozen=True, kw_only=True):
+    """What is not believed of a hello that was taken otherwise, by breaker: `code` says to machines what."""
+
+    breaker: str
+    code: Literal["revision_unknown"]
+    msg: str
+
+
+class Welcome(Struct, frozen=True, tag="welcome", kw_only=True, omit_defaults=True):
     """The answer to each hello: how often to ping, in seconds, and what is wished of its breakers, whole."""
 
     heartbeat: float
     desired: list[Desired]
+    warnings: list[HelloWarning] = []
 
 
 class WrongField(Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 from breakers.agents.polled import APPLIED_MAX, WAIT_MAX_S, WAIT_S
 from breakers.agents.waiting import WAITERS_MAX
 from breakers.asgi import BODY_MAX
-from breakers.wire import NAME_MAX, Applied, Desired, Hello, RejectedEvent
+from breakers.wire import NAME_MAX, Applied, Desired, Hello, HelloWarning, RejectedEvent
 
 Problem = Callable[[str], dict[str, Any]]
 _NAME = {"type": "string", "minLength": 1, "maxLength": NAME_MAX}
@@ -32,6 +32,7 @@ _SAID = {
     403: "The key lacks the scope `agent`, or has made as many names as it may",
     404: "The service lies outside the key's limits",
     405: "Another method than POST",
+    409: "The instance has said hello since on a later connection of its boot",
     408: "The body did not arrive in time",
     413: f"More than {APPLIED_MAX} in `applied`, or {BODY_MAX} bytes",
     415: "Another media type than `application/json`, or another content encoding than gzip",
@@ -44,7 +45,7 @@ _SAID = {
 def agent_schemas(template: str) -> dict[str, Any]:
     """What the two calls refer to."""
     _, components = msgspec.json.schema_components(
-        [Hello, Applied, Desired, RejectedEvent], ref_template=template
+        [Hello, HelloWarning, Applied, Desired, RejectedEvent], ref_template=template
     )
     return components
 
@@ -133,6 +134,11 @@ def _post_applied(problem: Problem) -> dict[str, Any]:
                     "type": "number",
                     "description": "seconds; three without a call, and the instance is not connected",
                 },
+                "warnings": {
+                    "type": "array",
+                    "items": {"$ref": "#/components/schemas/HelloWarning"},
+                    "description": "what is not believed of the hello; left out where there is nothing",
+                },
             },
         ),
     }
@@ -153,7 +159,8 @@ def _parameter(
 def _responses(
     texts: dict[int, str], problem: Problem, properties: dict[str, Any]
 ) -> dict[str, Any]:
-    told = {"type": "object", "required": list(properties), "properties": properties}
+    required = [name for name in properties if name != "warnings"]
+    told = {"type": "object", "required": required, "properties": properties}
     content = {"application/json": {"schema": told}}
     good = {"200": {"description": texts[200], "content": content}}
     return good | {str(status): problem(text) for status, text in texts.items() if status != 200}

@@ -18,7 +18,7 @@ import structlog
 from psycopg.rows import dict_row
 
 from breakers.agents.clock import ClockOffset
-from breakers.agents.session import Session
+from breakers.agents.session import Session, warnings_of
 from breakers.agents.telling import Encoded, Telling
 from breakers.asgi import WriteNow
 from breakers.closing import OVERLOADED, RESTARTING, TAKEN, Close
@@ -172,7 +172,8 @@ class AgentHub:
         async with self._pool.connection() as connection:
             wishes = await _wishes(connection, service, after=0)
         desired = socket.session.welcome(wishes)
-        socket.owe(Welcome(heartbeat=HEARTBEAT_S, desired=desired))
+        warnings = warnings_of(introduced)
+        socket.owe(Welcome(heartbeat=HEARTBEAT_S, desired=desired, warnings=warnings))
         socket.welcomed = True
         # What was told to the others between listing and reading is told again to be sure.
         self._read_to.pop(service, None)

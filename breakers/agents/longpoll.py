@@ -22,6 +22,7 @@ from breakers import asgi
 from breakers.access import Actor
 from breakers.agents.hub import HEARTBEAT_S, AgentHub
 from breakers.agents.polled import Heard, Names, Place, Question, Said
+from breakers.agents.session import warnings_of
 from breakers.agents.waiting import Look, News, Outcome, Waiter, Waiting
 from breakers.db import Pool
 from breakers.desired.converge import owed, part_of
@@ -44,7 +45,7 @@ from breakers.keys import key_hash
 from breakers.live.bus import Bus
 from breakers.models import Scope
 from breakers.sql import statements
-from breakers.wire import RejectedEvent, WrongField
+from breakers.wire import HelloWarning, RejectedEvent, WrongField
 
 _log = structlog.get_logger(__name__)
 _SQL = statements("longpoll")
@@ -57,7 +58,7 @@ _SAY_HELLO = (
     "This instance was lost, retired or removed, or breakers of it were: POST its whole hello to "
     "/api/v1/agent/applied, then ask without “after”."
 )
-_TAKEN = "This instance has said hello under another boot, or by a socket; the newer stays."
+_TAKEN = "This instance has said hello since under another boot, on a later connection, or by a socket; the newer stays."
 
 
 class AgentEndpoint(ABC):
@@ -266,7 +267,7 @@ class AppliedApp(AgentEndpoint):
         said = Said.read(await read_body(scope, receive, limit=asgi.BODY_MAX), actor)
         self._admit(actor, said.names, weight=1 + len(said.applied))
         async with asyncio.timeout(_COMMIT_S):
-            service, instance, known = await self._present(said, actor)
+            service, instance, known, warnings = await self._present(said, actor)
             accepted = await self._report(said, service, instance, known)
             if said.goodbye:
                 session = said.names.session_of(said.hello.boot)
@@ -279,16 +280,18 @@ class AppliedApp(AgentEndpoint):
                 for index, errors in sorted(said.rejected.items())
             ],
             "heartbeat": HEARTBEAT_S,
-        }
+        } | ({"warnings": warnings} if warnings else {})
 
-    async def _present(self, said: Said, actor: Actor) -> tuple[int, int, Mapping[str, int]]:
-        """The ids of service, instance, and of the breakers that the hello presents."""
+    async def _present(
+        self, said: Said, actor: Actor
+    ) -> tuple[int, int, Mapping[str, int], list[HelloWarning]]:
+        """The ids of service, instance, and of the breakers that the hello presents; and what is not believed of it."""
         session = said.names.session_of(said.hello.boot)
         if not said.hello.breakers:
             # Nothing to present: a word of somebody known costs no writing.
             heard = await self._hear(said.names, held_by=session)
             if heard is not None and heard.present and heard.session == session:
-                return heard.service_id, heard.id, {}
+                return heard.service_id, heard.id, {}, []
         job = Introduce(
             hello=said.hello,
             environment=said.names.environment,
@@ -300,12 +303,18 @@ class AppliedApp(AgentEndpoint):
             introduced = await self._writer.commit(job)
         except BeyondBound as beyond:
             raise Forbidden(str(beyond)) from beyond
-        assert introduced is not None  # it takes over
+        if introduced is None:
+            raise Conflict(_TAKEN)
         if introduced.taken_from is not None:
             self._bus.say("taken", session=introduced.taken_from.hex)
         await self._note_words(introduced.instance_id, introduced.breaker_ids)
         self._bus.say("presented", instance=introduced.instance_id)
-        return introduced.service_id, introduced.instance_id, introduced.breaker_ids
+        return (
+            introduced.service_id,
+            introduced.instance_id,
+            introduced.breaker_ids,
+            warnings_of(introduced),
+        )
 
     async def _note_words(self, instance: int, breakers: Mapping[str, int]) -> None:
         """How the agent calls them, where something else is their name by now."""

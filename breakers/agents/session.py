@@ -25,6 +25,7 @@ from breakers.wire import (
     Goodbye,
     Happened,
     Hello,
+    HelloWarning,
     Ping,
 )
 
@@ -65,6 +66,18 @@ def wrong_in(hello: Hello, *, environment: str) -> str | None:
     if b"\\u0000" in msgspec.json.encode([item.config for item in hello.breakers]):
         return "config must not hold NUL"
     return None
+
+
+def warnings_of(introduced: Introduced) -> list[HelloWarning]:
+    """What the agent is told beside its welcome of what was not believed."""
+    return [
+        HelloWarning(
+            breaker=name,
+            code="revision_unknown",
+            msg=f"Revision {revision} was never wished here. Forget it, and put into effect what is wished now.",
+        )
+        for name, revision in introduced.unknown_revisions.items()
+    ]
 
 
 Effect = Hello | Goodbye | EventBatch | Applied | Ping

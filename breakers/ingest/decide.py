@@ -25,7 +25,7 @@ from breakers.ingest.remembered import Seen
 from breakers.ingest.rows import Pair, Row, as_json, columns_of_events
 from breakers.ingest.statements import Statements
 from breakers.states import Origin, State
-from breakers.wire import BreakerHello, Cause, Happened
+from breakers.wire import DETAIL_MAX, BreakerHello, Cause, Happened
 
 _STEP = timedelta(microseconds=1)
 _OLDEST = timedelta(days=7)
@@ -101,10 +101,6 @@ class Decisions:
     def _breakers_of(self, instance: int) -> set[int]:
         return {breaker for breaker, _ in self._pairs_of.get(instance, ())}
 
-    async def _is_taken(self, instance: int, *, by_other_than: uuid.UUID) -> bool:
-        found = await self._db.fetch("held_by", instance=instance)
-        return any(holder not in (None, by_other_than) for (holder,) in found)
-
     async def _introduce(self, job: Introduce) -> Introduced | None:
         hello = job.hello
         service = self._registry.service_id(job.environment, hello.service)
@@ -113,12 +109,12 @@ class Decisions:
             item.breaker: self._registry.breaker_id(service, item.breaker)
             for item in hello.breakers
         }
-        if job.again and await self._is_taken(instance, by_other_than=job.session):
-            return None
         found = await self._db.fetch(
             "introduce",
             instance=instance,
             session=job.session,
+            connection=hello.connection,
+            again=job.again,
             boot=hello.boot,
             agent_name=hello.agent.name,
             agent_version=hello.agent.version,
@@ -127,20 +123,27 @@ class Decisions:
         )
         if not found:
             raise GoneFromRegistry
-        [(taken_from, boot_before, name)] = found
-        if boot_before not in (None, hello.boot):
-            await self._db.execute("end_commands", instance=instance, called=name)
+        [(taken_from, boot_before, name, is_left)] = found
+        if is_left:
+            return None
+        if boot_before != hello.boot:
+            if boot_before is not None:
+                self._db.ask("end_commands", instance=instance, called=name)
+            self._db.ask("begin_life", instance=instance)
+        unknown_revisions: dict[str, int] = {}
         if hello.breakers:
             presented = {ids[item.breaker]: item for item in hello.breakers}
-            await self._db.execute(
+            unknown = await self._db.fetch(
                 "present_breakers",
                 instance=instance,
                 breakers=list(presented),
                 libraries=[item.library or None for item in presented.values()],
                 configs=[as_json(item.config) for item in presented.values()],
                 applied=[item.applied_revision for item in presented.values()],
-                new_boot=boot_before != hello.boot,
             )
+            for (breaker,) in unknown:
+                item = presented[breaker]
+                unknown_revisions[item.breaker] = item.applied_revision or 0
             news = [
                 row
                 for breaker, item in presented.items()
@@ -154,7 +157,7 @@ class Decisions:
         self.applied |= set(ids.values())
         self._ledger.changed |= self._breakers_of(instance)
         taken_from = taken_from if taken_from != job.session else None
-        return Introduced(service, instance, name, ids, taken_from)
+        return Introduced(service, instance, name, ids, taken_from, unknown_revisions)
 
     def _news_of_hello(
         self, service: int, breaker: int, instance: int, boot: str, item: BreakerHello
@@ -204,27 +207,51 @@ class Decisions:
             errors=[
                 None
                 if one.ok
-                else (one.error or "the agent gave no reason").replace("\0", "")[:2000]
+                else (one.error or "the agent gave no reason").replace("\0", "")[:DETAIL_MAX]
                 for one in said
             ],
         )
-        pairs = {(breaker, instance) for breaker, instance in believed}
-        breakers = {breaker for breaker, _ in pairs}
+        breakers = {breaker for breaker, *_ in believed}
         self._ledger.changed |= breakers
         self.applied |= breakers
+        # A refusal ends with its life and the next one takes its place: history has them all.
         await self._record(
             [
                 row
-                for pair, job in reports.items()
-                if pair in pairs and (row := self._news_of_report(job)) is not None
+                for breaker, instance, ok, revision, refusal in believed
+                for job in [reports[breaker, instance]]
+                if (
+                    row := self._news_of_report(job)
+                    if ok
+                    else self._note_of_refusal(job, revision, refusal)
+                )
             ]
         )
 
+    def _note_of_refusal(self, job: Report, revision: int, refusal: str | None) -> Row | None:
+        """None where it is no news."""
+        if refusal is None:
+            return None
+        held = self._ledger.held.get((job.breaker_id, job.instance_id))
+        return self._server_row(
+            job.service_id,
+            job.breaker_id,
+            job.instance_id,
+            to=None,
+            natural=None,
+            boot=held.last.boot if held else None,
+            seq=held.last.seq if held else None,
+            at=self._now,
+            reason="refused",
+            detail=f"revision {revision}: {refusal}"[:DETAIL_MAX],
+            cause="override",
+        )
+
     def _news_of_report(self, job: Report) -> Row | None:
-        """The state change that an `applied` stands for, or None where it is known."""
+        """The state change that a success stands for, or None where it is known."""
         said = job.applied
         held = self._ledger.held.get((job.breaker_id, job.instance_id))
-        if not said.ok or said.state is None or held is None:
+        if said.state is None or held is None:
             return None
         state = State(said.state)
         natural = State(said.natural_state) if said.natural_state else None
@@ -276,32 +303,35 @@ class Decisions:
         breaker: int,
         instance: int,
         *,
-        to: State,
+        to: State | None,
         natural: State | None,
         boot: str | None,
         seq: int | None,
         at: datetime,
         reason: str,
+        detail: str | None = None,
         cause: Cause = "unknown",
     ) -> Row:
+        """A state change, or a note where it is one to no state."""
         held = self._ledger.held.get((breaker, instance))
         event = Happened(
             environment="",
             service="",
             instance="",
             breaker="",
-            type="state_change",
+            type="note" if to is None else "state_change",
             event_id=str(uuid.uuid4()),
             named=False,
             timed=True,
             occurred_at=at,
             to=to,
-            from_=held.state if held else None,
+            from_=held.state if held and to else None,
             natural_state=natural,
             boot=boot,
             seq=seq,
             cause=cause,
             reason=reason,
+            detail=detail,
             origin=Origin.SERVER,
         )
         return Row(service, (breaker, instance), event, at)

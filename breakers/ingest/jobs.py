@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -71,19 +71,23 @@ class Introduced:
     """By the names that it says."""
     taken_from: UUID | None
     """The session that held the instance before."""
+    unknown_revisions: Mapping[str, int] = field(default_factory=dict)
+    """What it says to have applied and was never wished here nor in a database that this one may have been restored
+    from, by the names that it says."""
 
 
 @dataclass(eq=False, kw_only=True)
 class Introduce(Job[Introduced | None]):
-    """A `hello`: the instance is this session's, and its breakers are in these states. None where it comes `again`
-    and another session holds the instance by now."""
+    """A `hello`: the instance is this session's, and its breakers are in these states. None where that is over: it
+    comes `again` and another session holds the instance by now, or its agent has a later connection."""
 
     hello: Hello
     environment: str
     session: UUID
     connected: bool | None
     again: bool = False
-    """Not the session's first: that takes the instance over from whoever holds it, a later one does not."""
+    """Not the session's first: that takes the instance over from whoever holds it, unless the agent says that it has
+    connected once more since; a later one does not."""
     by: Actor | None = None
 
     @property

@@ -81,6 +81,8 @@ class Instance(models.Model):
     """The agent session that speaks for this instance; another session's writes do not count."""
     session_since = models.DateTimeField(null=True)
     """When that session took it over."""
+    connection = models.BigIntegerField(null=True)
+    """Which of its boot's connections that is, by the agent's own count; null where it does not count them."""
     agent_name = models.CharField(max_length=NAME_MAX, db_default="")
     agent_version = models.CharField(max_length=NAME_MAX, db_default="")
     labels = models.JSONField(db_default={})

@@ -21,21 +21,39 @@ made AS (
 SELECT service_id, event_id, occurred_at FROM made
 
 -- name: behind
--- Breakers whose revision an agent has left behind; see outrun.py.
-SELECT b.id, b.service_id FROM breaker b
-JOIN unnest(%(breakers)s::bigint[], %(applied)s::bigint[]) AS a (id, applied) USING (id)
-WHERE b.revision < a.applied
+-- Breakers whose revision an agent has left behind, with the highest that is believed and who said it; see outrun.py.
+SELECT DISTINCT ON (b.id) b.id, a.revision, a.instance, b.service_id FROM breaker b
+JOIN unnest(%(breakers)s::bigint[], %(revisions)s::bigint[], %(instances)s::bigint[])
+    AS a (id, revision, instance) USING (id)
+WHERE b.revision < a.revision AND a.revision <= b.revision + %(ahead_max)s::bigint
+ORDER BY b.id, a.revision DESC
 
 -- name: number_wish
 UPDATE service SET desired_number = desired_number + 1 WHERE id = %(service)s RETURNING desired_number
 
 -- name: catch_up
 -- What stands is wished anew under the new revision.
-WITH raised AS (
-    UPDATE breaker SET revision = %(applied)s::bigint + 1, desired_number = %(number)s
-    WHERE id = %(breaker)s AND revision < %(applied)s::bigint RETURNING id, revision
+WITH was AS (
+    SELECT b.id, b.revision, b.name, s.name AS service, e.name AS environment,
+           (SELECT name FROM instance WHERE id = %(instance)s) AS instance
+    FROM breaker b JOIN service s ON s.id = b.service_id JOIN environment e ON e.id = s.environment_id
+    WHERE b.id = %(breaker)s AND b.revision < %(revision)s::bigint
+),
+raised AS (
+    UPDATE breaker b SET revision = %(revision)s::bigint + 1, desired_number = %(number)s
+    FROM was WHERE b.id = was.id RETURNING b.id, b.revision
+),
+wished AS (
+    UPDATE override o SET revision = raised.revision FROM raised WHERE o.breaker_id = raised.id AND o.ended_at IS NULL
 )
-UPDATE override o SET revision = raised.revision FROM raised WHERE o.breaker_id = raised.id AND o.ended_at IS NULL
+INSERT INTO audit_entry (actor_kind, actor_id, actor_name, action, environment, service, subject_kind, subject_id,
+    subject, reason, before, after)
+SELECT 'server', 0, 'Panelboard', 'raise_revision', was.environment, was.service, 'breaker', was.id::text,
+       left(concat_ws(' / ', was.environment, was.service, was.name), 500),
+       'An instance has applied more than was ever wished here: the database is older than what its agents know.',
+       jsonb_build_object('revision', was.revision),
+       jsonb_build_object('revision', raised.revision, 'instance', was.instance, 'applied', %(revision)s::bigint)
+FROM was JOIN raised USING (id)
 
 -- name: lock_breakers
 SELECT id, change, target FROM breaker WHERE id = ANY(%(breakers)s) ORDER BY id FOR NO KEY UPDATE
@@ -172,18 +190,25 @@ SELECT breaker_id, instance_id FROM breaker_instance WHERE instance_id = ANY(%(i
 -- name: services_of_instances
 SELECT id, service_id FROM instance WHERE id = ANY(%(instances)s)
 
--- name: held_by
-SELECT session FROM instance WHERE id = %(instance)s FOR UPDATE
-
 -- name: introduce
--- A session takes the instance over; gives the session that held it before.
-WITH before AS (SELECT id, session, boot FROM instance WHERE id = %(instance)s FOR UPDATE)
-UPDATE instance i SET session = %(session)s,
-    session_since = CASE WHEN before.session IS DISTINCT FROM %(session)s THEN now() ELSE i.session_since END, boot = %(boot)s, agent_name = %(agent_name)s,
-    agent_version = %(agent_version)s, labels = %(labels)s, connected = %(connected)s, last_seen = now(),
-    lost_at = NULL, retired_at = NULL
-FROM before WHERE i.id = before.id
-RETURNING before.session AS taken_from, before.boot AS boot_before, i.name
+-- A session takes the instance over, or changes nothing where it is over (`is_left`): another session holds the
+-- instance since the first hello of this one, or the agent has said hello on a later connection of the same boot.
+-- Gives the session that held it before, and no row where the instance is gone.
+WITH before AS (
+    SELECT id, name, session, boot,
+           (boot = %(boot)s AND connection > %(connection)s::bigint) IS TRUE
+               OR (%(again)s::boolean AND session <> %(session)s) IS TRUE AS is_left
+    FROM instance WHERE id = %(instance)s FOR UPDATE
+),
+taken AS (
+    UPDATE instance i SET session = %(session)s,
+        session_since = CASE WHEN before.session IS DISTINCT FROM %(session)s THEN now() ELSE i.session_since END,
+        connection = coalesce(%(connection)s::bigint, CASE WHEN before.boot = %(boot)s THEN i.connection END),
+        boot = %(boot)s, agent_name = %(agent_name)s, agent_version = %(agent_version)s, labels = %(labels)s,
+        connected = %(connected)s, last_seen = now(), lost_at = NULL, retired_at = NULL
+    FROM before WHERE i.id = before.id AND NOT before.is_left
+)
+SELECT session AS taken_from, boot AS boot_before, name, is_left FROM before
 
 -- name: end_commands
 -- A command runs once in an instance: a new life of one that has run it is not to hear of it.
@@ -192,39 +217,60 @@ FROM breaker_instance held
 WHERE held.instance_id = %(instance)s AND c.breaker_id = held.breaker_id AND c.revision <= held.applied_revision
   AND c.expires_at > clock_timestamp() AND %(called)s::text = ANY(c.instances)
 
+-- name: begin_life
+-- What an instance has applied and refused, it has in its former life.
+UPDATE breaker_instance SET applied_revision = 0, applied_at = NULL, refused_revision = NULL, refused_error = NULL,
+    refused_at = NULL
+WHERE instance_id = %(instance)s AND (applied_revision > 0 OR refused_revision IS NOT NULL)
+
 -- name: present_breakers
--- What a hello says of each breaker beside its state. A new life has applied nothing yet, and none has
--- applied what was never wished.
-INSERT INTO breaker_instance AS held (breaker_id, instance_id, library, config, applied_revision)
-SELECT breaker_id, %(instance)s::bigint, library, config, least(coalesce(applied, 0), b.revision)
-FROM unnest(%(breakers)s::bigint[], %(libraries)s::text[], %(configs)s::jsonb[], %(applied)s::bigint[])
-    AS a (breaker_id, library, config, applied)
-JOIN breaker b ON b.id = breaker_id
-ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
-    library = coalesce(EXCLUDED.library, held.library), config = EXCLUDED.config,
-    applied_revision = CASE WHEN %(new_boot)s::boolean OR EXCLUDED.applied_revision > 0 THEN EXCLUDED.applied_revision
-                            ELSE held.applied_revision END
+-- What a hello says of each breaker beside its state. None has applied what was never wished: gives those that say so.
+WITH said AS (
+    SELECT a.breaker, a.library, a.config, coalesce(a.applied, 0) AS applied,
+           coalesce(a.applied, 0) > b.revision AS is_unknown
+    FROM unnest(%(breakers)s::bigint[], %(libraries)s::text[], %(configs)s::jsonb[], %(applied)s::bigint[])
+        AS a (breaker, library, config, applied)
+    JOIN breaker b ON b.id = a.breaker
+),
+presented AS (
+    INSERT INTO breaker_instance AS held (breaker_id, instance_id, library, config, applied_revision)
+    SELECT breaker, %(instance)s::bigint, library, config, CASE WHEN is_unknown THEN 0 ELSE applied END FROM said
+    ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
+        library = coalesce(EXCLUDED.library, held.library), config = EXCLUDED.config,
+        applied_revision = CASE WHEN EXCLUDED.applied_revision > 0 THEN EXCLUDED.applied_revision
+                                ELSE held.applied_revision END
+)
+SELECT breaker FROM said WHERE is_unknown
 
 -- name: store_applied
 -- Revisions put into effect, or refused, of many breaker instances, each once; an older report changes nothing, and
--- one of a revision that was never wished speaks of the last that was. Gives those that were believed: not where
--- another session holds the instance by now, for nothing orders the words of two sockets but that. Who has no session
--- (renamed, retired) is still believed.
+-- one of a revision that was never wished is none of success. Gives those that were believed, with what they refuse
+-- that is news: not where another session holds the instance by now, for nothing orders the words of two sockets but
+-- that. Who has no session (renamed, retired) is still believed.
 UPDATE breaker_instance held SET
-    applied_revision = CASE WHEN said.ok THEN greatest(applied_revision, said.revision) ELSE applied_revision END,
-    applied_at = CASE WHEN said.ok AND said.revision > applied_revision THEN now() ELSE applied_at END,
-    refused_revision = CASE WHEN said.ok OR said.revision < refused_revision THEN refused_revision ELSE said.revision END,
-    refused_error = CASE WHEN said.ok OR said.revision < refused_revision THEN refused_error ELSE said.error END,
-    refused_at = CASE WHEN said.ok OR said.revision < refused_revision THEN refused_at ELSE now() END
+    applied_revision = CASE WHEN said.ok THEN greatest(held.applied_revision, said.revision) ELSE held.applied_revision END,
+    applied_at = CASE WHEN said.ok AND said.revision > held.applied_revision THEN now() ELSE held.applied_at END,
+    refused_revision = CASE WHEN said.is_refusal THEN said.revision ELSE held.refused_revision END,
+    refused_error = CASE WHEN said.is_refusal THEN said.error ELSE held.refused_error END,
+    refused_at = CASE WHEN said.is_refusal THEN now() ELSE held.refused_at END
 FROM (
-    SELECT a.breaker, a.instance, a.ok, a.error, least(a.revision, b.revision) AS revision
-    FROM unnest(%(breakers)s::bigint[], %(instances)s::bigint[], %(sessions)s::uuid[], %(revisions)s::bigint[],
-                %(oks)s::boolean[], %(errors)s::text[]) AS a (breaker, instance, session, revision, ok, error)
-    JOIN breaker b ON b.id = a.breaker
-    WHERE NOT EXISTS (SELECT FROM instance i WHERE i.id = a.instance AND i.session <> a.session)
+    SELECT known.*, (NOT known.ok AND known.revision >= coalesce(was.refused_revision, 0)) AS is_refusal,
+           (was.refused_revision, was.refused_error) IS DISTINCT FROM (known.revision, known.error) AS is_other
+    FROM (
+        SELECT a.breaker, a.instance, least(a.revision, b.revision) AS revision,
+               a.ok AND a.revision <= b.revision AS ok,
+               CASE WHEN a.revision <= b.revision THEN a.error
+                    ELSE 'says that it has applied revision ' || a.revision || ', which was never wished' END AS error
+        FROM unnest(%(breakers)s::bigint[], %(instances)s::bigint[], %(sessions)s::uuid[], %(revisions)s::bigint[],
+                    %(oks)s::boolean[], %(errors)s::text[]) AS a (breaker, instance, session, revision, ok, error)
+        JOIN breaker b ON b.id = a.breaker
+        WHERE NOT EXISTS (SELECT FROM instance i WHERE i.id = a.instance AND i.session <> a.session)
+    ) known
+    JOIN breaker_instance was ON was.breaker_id = known.breaker AND was.instance_id = known.instance
 ) said
 WHERE held.breaker_id = said.breaker AND held.instance_id = said.instance
-RETURNING held.breaker_id, held.instance_id
+RETURNING held.breaker_id, held.instance_id, said.ok, said.revision,
+    CASE WHEN said.is_refusal AND said.is_other THEN said.error END AS refusal
 
 -- name: lose
 -- Silent for 60 s while somebody could have heard: one conditional statement says who is lost.

@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from breakers.models import ApiKey, BreakerInstance, Event, Instance
+from breakers.models import ApiKey, Breaker, BreakerInstance, Event, Instance
 from dashboard import sockets
 from tests.support.eventually import aeventually
 from tests.support.make import make_key
@@ -31,6 +31,12 @@ async def close_code(agent: Agent) -> int:
 
 async def breaker_id(web: Web) -> str:
     return str((await web.breaker("orders", "catalog"))["id"])
+
+
+async def inside(web: Web) -> dict[str, Any]:
+    """The breaker in its one instance."""
+    [one] = (await web.get(f"breakers/{await breaker_id(web)}/instances"))["items"]
+    return dict(one)
 
 
 async def force(web: Web, **wish: Any) -> dict[str, Any]:
@@ -70,24 +76,68 @@ async def test_an_agent_ahead_of_a_restored_database_is_told_what_stands_anew(we
 
         await aeventually(applied)
         assert (await force(web))["revision"] > 901 > override["revision"]
+    [raised] = (await web.get("audit", action="raise_revision"))["items"]
+    assert (raised["actor"]["kind"], raised["actor"]["name"]) == ("server", "Panelboard")
+    assert raised["before"] == {"revision": override["revision"]}
+    assert raised["after"] == {"revision": 901, "instance": "one", "applied": 900}
 
 
-@pytest.mark.parametrize("applied", [2**40, 2**53 - 1])
-async def test_a_revision_that_no_panel_gets_to_is_not_believed(web: Web, applied: int) -> None:
+@pytest.mark.parametrize("applied", [1_000_100, 2**40, 2**53 - 1])
+async def test_a_revision_that_no_backup_can_lack_is_not_believed(web: Web, applied: int) -> None:
     async with web.agent(CLOSED | {"applied_revision": applied}) as agent:
+        [warned] = agent.welcome["warnings"]
+        assert (warned["breaker"], warned["code"]) == ("catalog", "revision_unknown")
+        assert str(applied) in warned["msg"]
+
         override = await force(web)
         assert override["revision"] == 1
         assert (await agent.hear("desired"))["revision"] == 1
-        shown = await web.get(f"breakers/{override['breaker']}/instances")
-        assert shown["items"][0]["applied_revision"] == 0
+        assert (await inside(web))["applied_revision"] == 0
 
         await agent.say(type="applied", breaker="catalog", revision=applied, ok=True)
 
+        async def refused() -> str:
+            return str((await inside(web))["apply_error"] or "")
+
+        assert str(applied) in await aeventually(refused)
+        assert (await inside(web))["applied_revision"] == 0
+        assert (await force(web))["revision"] == 2
+
+        # It has forgotten it, as it was told.
+        await agent.say(type="applied", breaker="catalog", revision=2, ok=True, state="forced_open")
+
         async def believed() -> bool:
-            found = await web.get(f"breakers/{override['breaker']}/instances")
-            return bool(found["items"][0]["applied_revision"] == 1)
+            return bool((await inside(web))["applied_revision"] == 2)
 
         await aeventually(believed)
+    assert "raise_revision" not in [entry["action"] for entry in (await web.get("audit"))["items"]]
+
+
+async def test_agents_cannot_take_a_revision_up_in_steps_and_leave_no_numbers_for_hands(
+    web: Web,
+) -> None:
+    async with web.agent(CLOSED):
+        await Breaker.objects.aupdate(revision=2**40 - 2)
+    async with web.agent(CLOSED | {"applied_revision": 2**40 - 1}) as agent:
+        assert "warnings" not in agent.welcome
+    for applied in (2**40, 2**40 + 500_000, 2**53 - 1):
+        async with web.agent(CLOSED | {"applied_revision": applied}, boot=str(applied)) as agent:
+            assert ("warnings" in agent.welcome) == (applied > 2**40)
+
+    assert (await force(web))["revision"] == 2**40 + 1
+
+
+async def test_an_answer_that_is_ahead_of_a_restored_database_is_one_of_an_agent_to_be_told_anew(
+    web: Web,
+) -> None:
+    async with web.agent(CLOSED) as agent:
+        await force(web)
+        await agent.hear("desired")
+        await agent.say(type="applied", breaker="catalog", revision=20, ok=True, state="closed")
+
+        anew = await agent.hear("desired")
+
+    assert (anew["revision"], anew["mode"]) == (21, "forced_open")
 
 
 async def test_events_are_acknowledged_by_batch(web: Web) -> None:
@@ -213,6 +263,42 @@ async def test_a_refusal_is_shown(web: Web) -> None:
         assert await aeventually(refused) == "no such breaker in the library"
 
 
+@pytest.mark.parametrize("presented", [True, False])
+async def test_a_refusal_ends_with_its_life_and_stays_in_history(web: Web, presented: bool) -> None:
+    async with web.agent(CLOSED) as agent:
+        revision = (await force(web))["revision"]
+        refusal = {"type": "applied", "breaker": "catalog", "ok": False, "error": "read-only"}
+        for _ in range(2):
+            await agent.say(**refusal, revision=revision)
+        await aeventually(BreakerInstance.objects.filter(refused_revision=revision).aexists)
+
+    # The new life may say only later which breakers it has.
+    async with web.agent(*([CLOSED] if presented else []), boot="b2") as anew:
+        if not presented:
+            await anew.hello(CLOSED, boot="b2")
+        shown = await inside(web)
+        assert (shown["apply_error"], shown["last_refusal"]) == (None, None)
+        assert shown["drift"]["kind"] == "behind"
+
+        kept = await web.get(f"breakers/{await breaker_id(web)}/events", type="note")
+        [told] = kept["items"]
+        assert (told["reason"], told["detail"]) == ("refused", f"revision {revision}: read-only")
+        assert (told["instance"], told["boot"], told["cause"]) == ("one", "b1", "override")
+
+
+async def test_a_refusal_stays_listed_after_a_later_success_of_its_life(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        revision = (await force(web))["revision"]
+        answer = {"type": "applied", "breaker": "catalog", "revision": revision}
+        await agent.say(**answer, ok=False, error="busy")
+        await agent.say(**answer, ok=True, state="forced_open")
+        await aeventually(BreakerInstance.objects.filter(applied_revision=revision).aexists)
+
+    async with web.agent(CLOSED):
+        shown = await inside(web)
+    assert (shown["apply_error"], shown["last_refusal"]["error"]) == (None, "busy")
+
+
 async def test_an_override_ends_at_its_expiry_with_a_revision(web: Web) -> None:
     async with web.agent(CLOSED) as agent:
         made = await force(web, expires_in=1)
@@ -282,6 +368,45 @@ async def test_a_new_life_is_given_a_command_only_where_none_before_it_has_run_i
 
 async def test_the_newer_connection_of_an_instance_stays(web: Web) -> None:
     async with web.agent(CLOSED) as older, web.agent(CLOSED, boot="b2") as newer:
+        assert await close_code(older) == 4409
+        await newer.say(type="ping")
+        await newer.hear("pong")
+
+
+async def test_a_first_hello_of_a_connection_that_was_left_takes_nothing_over(web: Web) -> None:
+    async with web.socket("/agent/v1") as left, web.agent(CLOSED, connection=2) as newer:
+        late = Agent(left)
+        with pytest.raises(ConnectionClosed):
+            await late.hello(CLOSED | {"state": "open"}, connection=1)
+        assert left.close_code == 4409
+
+        await newer.say(type="ping")
+        await newer.hear("pong")
+        assert (await web.breaker("orders", "catalog"))["state"] == "closed"
+        await newer.hello(CLOSED | {"state": "open"}, connection=2)
+        assert (await web.breaker("orders", "catalog"))["state"] == "open"
+
+
+async def test_a_first_hello_of_a_connection_that_was_left_brings_nobody_back(web: Web) -> None:
+    async with web.socket("/agent/v1") as left:
+        async with web.agent(CLOSED, connection=2) as agent:
+            await agent.say(type="goodbye")
+            assert await close_code(agent) == 1000
+        with pytest.raises(ConnectionClosed):
+            await Agent(left).hello(CLOSED, connection=1)
+
+    assert (await Instance.objects.aget()).retired_at is not None
+
+
+@pytest.mark.parametrize(
+    "later",
+    [{"connection": 3}, {}, {"connection": 1, "boot": "b2"}],
+    ids=["a later one", "one of who counts no more", "the first of another boot"],
+)
+async def test_any_other_first_hello_takes_the_instance_over(
+    web: Web, later: dict[str, Any]
+) -> None:
+    async with web.agent(CLOSED, connection=2) as older, web.agent(CLOSED, **later) as newer:
         assert await close_code(older) == 4409
         await newer.say(type="ping")
         await newer.hear("pong")

@@ -216,3 +216,28 @@ async def test_an_older_refusal_changes_nothing(web: Web) -> None:
 
     there = await BreakerInstance.objects.aget()
     assert (there.refused_revision, there.refused_error) == (newer, f"not {newer}")
+
+
+async def test_one_that_is_not_believed_hides_no_other_that_is_ahead(web: Web) -> None:
+    """In the same group."""
+    async with (
+        fleet(web, 3) as agents,
+        web.socket("/agent/v1") as first,
+        web.socket("/agent/v1") as second,
+    ):
+        revision = (await force(web))["revision"]
+        async with held_up(web, waiting=5):
+            await confirm(agents[2], revision)
+            await waits(web, 1)
+            said = [
+                asyncio.create_task(
+                    Agent(socket).hello(
+                        CLOSED | {"applied_revision": revision}, instance=name, boot="b2"
+                    )
+                )
+                for socket, name, revision in ((first, "i00", 2**50), (second, "i01", 20))
+            ]
+            await waits(web, 5)
+        await asyncio.gather(*said)
+
+        assert (await web.breaker("orders", "catalog"))["revision"] == 21

@@ -187,6 +187,17 @@ async def test_an_agent_ahead_of_a_restored_database_is_told_what_stands_anew(
     assert [desired["revision"] for desired in await poller.next()] == [901]
 
 
+async def test_a_revision_that_no_backup_can_lack_is_not_believed(web: Web, poller: Poller) -> None:
+    said = await poller.hello(CLOSED | {"applied_revision": 2**41})
+    override = await force(web)
+    answer = {"breaker": "catalog", "revision": 2**41, "ok": True, "state": "forced_open"}
+
+    assert [one["code"] for one in said["warnings"]] == ["revision_unknown"]
+    assert override["revision"] == 1
+    assert "warnings" not in await poller.hello(applied=[answer])
+    assert await applied(web) == 0
+
+
 async def test_a_cursor_from_before_a_restore_brings_everything(web: Web, poller: Poller) -> None:
     await force(web)
     await poller.next()

@@ -40,6 +40,17 @@ async def test_a_poller_takes_the_instance_from_a_socket_and_a_socket_from_a_pol
         assert (await asyncio.wait_for(call, 30)).status_code == 409
 
 
+async def test_a_hello_of_a_connection_that_was_left_is_refused(web: Web, poller: Poller) -> None:
+    async with web.agent(CLOSED, instance=poller.instance, boot=poller.boot, connection=2):
+        hello = {"service": "orders", "environment": "prod", "breakers": [CLOSED], "connection": 1}
+        hello |= {"instance": poller.instance, "boot": poller.boot}
+
+        late = await web.call("POST", "agent/applied", {"hello": hello})
+        uncounted = await poller.say(CLOSED)
+
+    assert (late.status_code, uncounted.status_code) == (409, 200)
+
+
 async def test_a_goodbye_retires_the_instance_and_ends_its_wait(web: Web, poller: Poller) -> None:
     async with waiting_call(poller) as call:
         await poller.hello(goodbye=True)

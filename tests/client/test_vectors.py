@@ -85,11 +85,13 @@ class Library:
         }
 
 
-def orders(text: str) -> Iterator[Order]:
+def orders(text: str, breakers: dict[str, Library]) -> Iterator[Order]:
     frame = wire.parse(text)
     if isinstance(frame, Order):
         yield frame
     elif isinstance(frame, Welcome):
+        for name in frame.unknown_revisions:
+            breakers[name].standing.forget_answers()
         yield from frame.desired
 
 
@@ -106,7 +108,7 @@ def test_what_is_wished_is_obeyed_and_answered(case: Case) -> None:
         if "receive" in step:
             said += [
                 breakers[order.breaker].receive(order, now)
-                for order in orders(json.dumps(step["receive"]))
+                for order in orders(json.dumps(step["receive"]), breakers)
                 if order.breaker in breakers
             ]
         answers = [json.loads(wire.applied(answer)) for answer in said if answer is not None]

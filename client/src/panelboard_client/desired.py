@@ -98,7 +98,8 @@ class Standing:
         return self.revision if self.error is not None else self.applied
 
     def forget_answers(self) -> None:
-        """What a forked child does: as a new instance it has confirmed nothing yet.
+        """What a forked child does, as a new instance that has confirmed nothing yet, and whoever is told by
+        the panel that it never wished this revision.
 
         The override stays in force until its own order or its expiry ends it.
         """

@@ -75,6 +75,7 @@ class Link:
         self.woken: Optional[asyncio.Event] = None
         self._promised: Optional[asyncio.Event] = None
         self.connection: Optional[ClientConnection] = None
+        self._connections = 0
         self.stopping = False
         self.stop_by = 0.0
         self.attempt = 0
@@ -167,7 +168,8 @@ class Link:
                 compression=None,
                 max_size=MAX_FRAME,
             ) as connection:
-                await Session(self, connection).run()
+                self._connections += 1
+                await Session(self, connection, number=self._connections).run()
             return 0.0
         except websockets.exceptions.ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd is not None else 1006

@@ -25,9 +25,10 @@ MISSED_PINGS = 3
 class Session:
     """One connection that got through: what is due goes out, what comes in is obeyed."""
 
-    def __init__(self, link: Link, connection: ClientConnection) -> None:
+    def __init__(self, link: Link, connection: ClientConnection, *, number: int) -> None:
         self._link = link
         self._connection = connection
+        self._number = number
         self._roster = link.roster
         self._buffer = link.buffer
         self._batch = 0
@@ -115,6 +116,7 @@ class Session:
                 environment=identity.environment,
                 instance=identity.instance,
                 boot=identity.boot,
+                connection=self._number,
                 labels=identity.labels,
                 breakers=breakers,
             )
@@ -160,6 +162,8 @@ class Session:
             self._acked(frame)
         elif isinstance(frame, wire.Welcome):
             self._heartbeat_s = max(0.05, frame.heartbeat)
+            for name in frame.unknown_revisions:
+                self._forget_revision(name)
             for order in frame.desired:
                 self._obey(order, now)
             self._unwelcomed -= 1
@@ -167,6 +171,13 @@ class Session:
                 self._forget_what_is_wished_no_more(frame)
             return True
         return False
+
+    def _forget_revision(self, name: str) -> None:
+        """The panel takes what we have applied for a mistake: what it wishes now has a lower number."""
+        watched = self._roster.find(name)
+        if watched is not None:
+            self._link.say("the panel never wished what %s has applied; it begins anew", name)
+            watched.forget_revision()
 
     def _forget_what_is_wished_no_more(self, welcome: wire.Welcome) -> None:
         """What was taken over from an earlier life, and the panel knows nothing of."""

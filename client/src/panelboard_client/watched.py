@@ -129,6 +129,11 @@ class Watched:
             self._obey()
         self.standing.settle(self._read_back())
 
+    def forget_revision(self) -> None:
+        """What stands stands on, to its end or the next order, whatever its number."""
+        with self._lock:
+            self.standing.forget_answers()
+
     def disown(self) -> None:
         """The panel wishes nothing of this breaker, and never has."""
         force = self._force

@@ -82,6 +82,8 @@ class Applied:
 class Welcome:
     heartbeat: float
     desired: List[Order]
+    unknown_revisions: List[str]
+    """The breakers of which the panel never wished what we said to have applied."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def hello(
     environment: Optional[str],
     instance: str,
     boot: str,
+    connection: int,
     labels: Dict[str, str],
     breakers: List[Dict[str, Any]],
 ) -> str:
@@ -131,6 +134,7 @@ def hello(
             "environment": environment,
             "instance": instance,
             "boot": boot,
+            "connection": connection,
             "agent": {"name": "panelboard-client", "version": __version__},
             "labels": labels,
             "breakers": breakers,
@@ -176,6 +180,11 @@ def parse(text: Union[str, bytes]) -> Optional[Frame]:
             return Welcome(
                 heartbeat=float(data.get("heartbeat") or 10),
                 desired=[_order(each) for each in data.get("desired") or ()],
+                unknown_revisions=[
+                    str(each["breaker"])
+                    for each in data.get("warnings") or ()
+                    if each.get("code") == "revision_unknown"
+                ],
             )
         if kind == "ack":
             return Ack(batch=int(data["batch"]), rejected=_rejected(data.get("rejected")))

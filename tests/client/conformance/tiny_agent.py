@@ -24,6 +24,7 @@ WRONG = sys.argv[sys.argv.index("--wrong") + 1] if "--wrong" in sys.argv else ""
 class Agent:
     def __init__(self) -> None:
         self.boot = "boot-1"
+        self.connections = 0
         self.instance = "tiny-1"
         self.natural = "closed"
         self.mode: str | None = None
@@ -52,6 +53,7 @@ class Agent:
         breaker = {"breaker": "catalog", "state": state, "natural_state": self.natural}
         breaker |= {"seq": self.seq, "applied_revision": self.applied}
         names = {"service": "tiny", "instance": self.instance, "boot": boot or self.boot}
+        names |= {"connection": 1 if WRONG == "connection-grows" else self.connections}
         self.say({"type": "hello", **names, "breakers": [breaker]})
 
     def change(self, before: str) -> None:
@@ -83,6 +85,9 @@ class Agent:
         kind = frame.get("type")
         if kind == "welcome":
             self.heartbeat = 10 if WRONG == "ping" else frame["heartbeat"]
+            for warning in frame.get("warnings", []):
+                if warning["code"] == "revision_unknown" and WRONG != "revision-forgotten":
+                    self.applied = 0
             for desired in frame["desired"]:
                 self.obey(desired)
         elif kind == "desired":
@@ -178,6 +183,7 @@ class Agent:
             with connect(url, additional_headers={"Authorization": key}, proxy=None) as socket:
                 with self.lock:
                     self.socket = socket
+                    self.connections += 1
                     if WRONG == "hello-first":
                         self.say({"type": "ping"})
                     self.hello()

@@ -78,6 +78,7 @@ def _hello(frame: Dict[str, Any]) -> Optional[str]:
             "labels": lambda value: isinstance(value, dict) and len(value) <= 16,
             "agent": lambda value: isinstance(value, dict),
             "sent_at": _time,
+            "connection": _number,
         },
     )
     if wrong is not None:

@@ -252,6 +252,28 @@ def reconnecting(cast: Cast) -> None:
     cast.release()
 
 
+def forgetting(cast: Cast) -> None:
+    """A panel that never wished what the agent has applied."""
+    stage, report = cast.stage, cast.report
+    cast.enter(cast.back_within_s)
+    cast.force(skip=100, expires_in=LONG)
+    seen = len(stage.calls)
+    revision = stage.begin_anew(cast.breaker, "forced_closed", LONG)
+    stage.close(1012)
+    back = stage.next_call(seen, cast.back_within_s)
+    if back is None:
+        stage.go_on()
+        raise Absent("the agent did not come back after 1012")
+    answer = cast.answer(revision, back)
+    stage.go_on()
+    report.judge(
+        "revision-forgotten",
+        answer is not None and answer.get("ok") and answer.get("state") == "forced_closed",
+        f"the answer to revision {revision}, after a warning, was {short(answer)}",
+    )
+    cast.release()
+
+
 def silence(cast: Cast) -> None:
     stage = cast.stage
     call = cast.enter(cast.back_within_s)
@@ -344,6 +366,24 @@ def hello_again(cast: Cast) -> None:
     cast.report.miss("hello-again", "no connection had a second hello")
 
 
+def connection_grows(cast: Cast) -> None:
+    """In all hellos that were said in the play."""
+    report = cast.report
+    report.miss(
+        "connection-grows", "no two connections of one boot had a number, which may be left out"
+    )
+    newest: Dict[Any, int] = {}
+    for call in list(cast.stage.calls):
+        numbers = {(f.get("boot"), f.get("connection")) for f in call.of_type("hello")}
+        for boot, number in numbers:
+            if number is None:
+                continue
+            if boot in newest:
+                why = f"connection {number} came after {newest[boot]}"
+                report.judge("connection-grows", number > newest[boot], why)
+            newest[boot] = number
+
+
 def event_ids(cast: Cast) -> None:
     """Of all events that were sent in the play."""
     report = cast.report
@@ -374,7 +414,8 @@ SCENES = (
     Scene(("unknown-fields", "unknown-frames", "unknown-breaker", "unknown-mode"), tolerance),
     Scene(("expiry",), expiry),
     Scene(("command", "command-once", "command-late", "event-ids"), commands),
-    Scene(("reconnect-1012", "standing", "resend"), reconnecting),
+    Scene(("reconnect-1012", "standing", "resend", "connection-grows"), reconnecting),
+    Scene(("revision-forgotten",), forgetting),
     Scene(("silence",), silence),
     Scene(("back-off", "reconnect-1013", "expiry-offline", "acked-once"), back_off),
     Scene(("taken-4409",), taken),
@@ -394,4 +435,5 @@ def play(cast: Cast, *, only: Optional[List[str]]) -> None:
             for rule in scene.rules:
                 cast.report.miss(rule, str(why))
     hello_again(cast)
+    connection_grows(cast)
     event_ids(cast)

@@ -66,10 +66,12 @@ class Stage:
         """Close codes for the connections that come next."""
         self.away_until = 0.0
         """Until then (monotonic seconds) whoever comes is turned away with 1013."""
+        self.doubts = False
+        """Whether the next hellos' revisions are told to be unknown."""
         self._noticed = noticed
         self._standing: Dict[str, Frame] = {}
         self._ends: Dict[str, float] = {}
-        self._revision = 0
+        self._revision = self._before = 0
         self._news = threading.Condition()
         self._server: Server = serve(
             self._handle, host, port, compression=None, max_size=2 * frames.MAX_FRAME
@@ -128,6 +130,7 @@ class Stage:
         skip: int = 0,
         expires_in: Optional[float] = None,
         command: Optional[Frame] = None,
+        is_told: bool = True,
         **more: Any,
     ) -> int:
         """Wishes something new of the breaker, and tells it; the revision."""
@@ -145,9 +148,18 @@ class Stage:
         self._standing[breaker] = frame
         self._ends[breaker] = time.monotonic() + (expires_in or 0.0)
         call = self.current()
-        if call is not None:
+        if call is not None and is_told:
             call.send(frame)
         return self._revision
+
+    def begin_anew(self, breaker: str, mode: Optional[str], expires_in: float) -> int:
+        """Knows nothing of what was wished before, and wishes this, from the next welcome on; the revision."""
+        self.doubts, self._before, self._revision = True, self._revision, 0
+        return self.order(breaker, mode, expires_in=expires_in, is_told=False)
+
+    def go_on(self) -> None:
+        """As before: above all that was ever wished."""
+        self.doubts, self._revision = False, self._before + self._revision
 
     def events(self, **wanted: Any) -> List[Frame]:
         """All events so far, a repeat as often as it came."""
@@ -198,7 +210,17 @@ class Stage:
         kind = frame.get("type")
         if kind == "hello":
             desired = list(self._owed(frame))
-            call.send({"type": "welcome", "heartbeat": self.heartbeat_s, "desired": desired})
+            welcome = {"type": "welcome", "heartbeat": self.heartbeat_s, "desired": desired}
+            if self.doubts:
+                welcome["warnings"] = [
+                    {
+                        "breaker": each.get("breaker"),
+                        "code": "revision_unknown",
+                        "msg": "unknown here",
+                    }
+                    for each in frame.get("breakers") or []
+                ]
+            call.send(welcome)
         elif kind == "ping" and self.pongs:
             call.send({"type": "pong"})
         elif kind == "events" and self.acks:
