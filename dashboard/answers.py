@@ -8,7 +8,7 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from dashboard.problems import DATABASE_AWAY, is_away, problem
+from dashboard.problems import DATABASE_AWAY, is_away, is_held, problem
 
 Respond = Callable[[HttpRequest], HttpResponse]
 _API = "/api/"
@@ -38,7 +38,7 @@ class AnswersMiddleware:
         """A page without a database: what is so, and that it tries again by itself."""
         if not is_away(error):
             return None
-        response = render(request, "away.html", status=503)
+        response = render(request, "away.html", {"is_held": is_held(error)}, status=503)
         response["Retry-After"] = str(DATABASE_AWAY.retry_after)
         return response
 

@@ -22,7 +22,7 @@ from breakers.errors import (
 )
 from dashboard.openapi import PanelboardAPI
 from dashboard.postgresql.base import CommitInDoubt
-from dashboard.problems import DATABASE_AWAY, IN_DOUBT, is_away, problem
+from dashboard.problems import DATABASE_AWAY, HELD, IN_DOUBT, is_away, is_held, problem
 
 
 class Renderer(BaseRenderer):
@@ -89,6 +89,8 @@ def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
     if not is_away(error):
         raise error
+    if is_held(error):
+        return _call_error(request, HELD)
     in_doubt = isinstance(error, CommitInDoubt)
     return _call_error(request, IN_DOUBT if in_doubt else DATABASE_AWAY)
 

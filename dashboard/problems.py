@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpResponse, JsonResponse
-from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.errors import LockNotAvailable, ReadOnlySqlTransaction
 
 from breakers.errors import Overloaded
 
@@ -20,8 +20,19 @@ IN_DOUBT = Overloaded(
 )
 
 
+HELD = Overloaded(
+    "Somebody else is changing this and has not done so yet. Nothing was changed.", retry_after=2
+)
+
+
+def is_held(error: BaseException) -> bool:
+    """Whether a row was not let go in time."""
+    return isinstance(error.__cause__, LockNotAvailable)
+
+
 def is_away(error: BaseException) -> bool:
-    """Whether the database cannot be used now: it is away, or a standby that may only be read."""
+    """Whether the database cannot be used now: it is away, a standby that may only be read, or what is wanted of it
+    is held by somebody else."""
     if isinstance(error, InternalError):
         return isinstance(error.__cause__, ReadOnlySqlTransaction)
     return isinstance(error, DATABASE_ERRORS)

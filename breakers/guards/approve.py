@@ -49,7 +49,7 @@ def _take_effect(approval: Approval, *, approved_by: str, now: datetime) -> None
     """Under the locks that the call itself would take. Raises Outdated."""
     asker = _asker(approval)
     kept = Kept.of(approval.call)
-    lock_caller(asker)
+    lock_caller(asker, kept.call.breakers)
     sight = look(kept.call.breakers, by=asker, now=now)
     if sight.basis != approval.basis:
         raise Outdated(

@@ -52,7 +52,7 @@ def make_call(
             return call.perform(By(actor=by, now=now))
     kept = Kept(call=cast("AnyCall", call), confirm=confirm, break_glass=break_glass)
     with transaction.atomic():
-        lock_caller(by)
+        lock_caller(by, call.breakers)
         sight = look(call.breakers, by=by, now=now)
         verdict = judged(kept, sight)
         leave = permitted(verdict)

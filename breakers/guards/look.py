@@ -60,9 +60,10 @@ class Sight:
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def lock_caller(by: Actor) -> None:
-    """Until the end of the transaction nobody else calls by the same word. Before all other locks."""
-    _run("lock_caller", lock=_CALLERS + (by.person or 0))
+def lock_caller(by: Actor, breaker_ids: Iterable[int]) -> None:
+    """Where calls on any of these breakers may need another person, nobody else calls there by the same word until
+    the end of the transaction. Before all other locks."""
+    _run("lock_caller", lock=_CALLERS + (by.person or 0), breakers=list(breaker_ids))
 
 
 def look(breaker_ids: Iterable[int], *, by: Actor, now: datetime, lock: bool = True) -> Sight:

@@ -1,6 +1,9 @@
 -- name: lock_caller
--- One control call at a time of whoever's word it is: two at once would not see each other's touches.
-SELECT pg_advisory_xact_lock(%(lock)s)
+-- One control call at a time of whoever's word it is: two at once would not see each other's touches. Only where
+-- these count: else whoever waits for a row would hold up all else that the same hands do.
+SELECT pg_advisory_xact_lock(%(lock)s) WHERE EXISTS (
+    SELECT FROM breaker b JOIN service s ON s.id = b.service_id JOIN environment e ON e.id = s.environment_id
+    WHERE b.id = ANY(%(breakers)s) AND e.four_eyes_above IS NOT NULL)
 
 -- name: lock_services
 -- In id order, before any breaker: whoever changes what is wished holds these, so what is read now stays so.

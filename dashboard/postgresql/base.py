@@ -25,6 +25,8 @@ ASKED_AFTER_S = 3.0
 _ANSWERS_WITHIN_S = 2
 """The least that libpq knows."""
 _INTERVAL_S = 0.1
+LOCKED_MAX_MS = 3000
+"""So long somebody who waits for the answer waits for others to let go of a row."""
 _HOLDS_S = 1.0
 """So long one answer does for all who wait."""
 
@@ -109,6 +111,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """Opens such connections, and tells a COMMIT that was refused from one of which nothing is known."""
 
     Database = _driver
+
+    def get_connection_params(self) -> dict[str, Any]:
+        asked: dict[str, Any] = super().get_connection_params()
+        if Connection.gives_up:
+            bound = f"-c lock_timeout={LOCKED_MAX_MS}"
+            asked["options"] = f"{asked.get('options', '')} {bound}".strip()
+        return asked
 
     def set_autocommit(self, autocommit: bool, *arguments: Any, **options: Any) -> None:
         """At the end of a transaction that was lost with its connection, Django would connect again for this alone:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
+from django.conf import settings
 
 from breakers import asgi
 from breakers.asgi import BODY_MAX, Message, Receive, Scope, Send
 from dashboard import bodies
-from dashboard.bodies import bounded
+from dashboard.bodies import CALLS_MAX, bounded
+from dashboard.postgresql import base
+from tests.support.eventually import aeventually
 from tests.support.web import Web
 
 API, PAGE = "/api/v1/rules", "/login/"
@@ -105,7 +109,8 @@ async def test_the_application_still_hears_that_the_caller_has_gone() -> None:
     async def send(message: Message) -> None:
         raise AssertionError("nothing is answered")
 
-    await bounded(application)({"type": "http", "path": API, "headers": []}, receive, send)
+    scope: Scope = {"type": "http", "method": "POST", "path": API, "headers": []}
+    await bounded(application)(scope, receive, send)
 
     assert heard == [
         {"type": "http.request", "body": b"ab", "more_body": False},
@@ -113,21 +118,23 @@ async def test_the_application_still_hears_that_the_caller_has_gone() -> None:
     ]
 
 
-async def test_where_there_is_no_room_a_call_is_told_so_and_the_next_has_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bodies, "CALLS_MAX", 1)
-    monkeypatch.setattr(bodies, "ROOM_WITHIN_S", 0.05)
-    inside, go_on = asyncio.Event(), asyncio.Event()
+class Crowd:
+    """Calls to a bounded application that answers none of them before it is told to."""
 
-    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        inside.set()
-        await go_on.wait()
+    def __init__(self) -> None:
+        self.inside: list[str] = []
+        self.go_on = asyncio.Event()
+        self._application = bounded(self._slow)
+
+    async def _slow(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.inside.append(scope["path"])
+        await self.go_on.wait()
         await asgi.answer(send, 200, b"{}")
 
-    application = bounded(slow)
+    def come(self, method: str, *paths: str) -> list[asyncio.Task[Message]]:
+        return [asyncio.create_task(self._call(method, path)) for path in paths]
 
-    async def call() -> Message:
+    async def _call(self, method: str, path: str) -> Message:
         said: list[Message] = []
 
         async def receive() -> Message:
@@ -136,13 +143,116 @@ async def test_where_there_is_no_room_a_call_is_told_so_and_the_next_has_it(
         async def send(message: Message) -> None:
             said.append(message)
 
-        await application({"type": "http", "path": API, "headers": []}, receive, send)
+        scope: Scope = {"type": "http", "method": method, "path": path, "headers": []}
+        await self._application(scope, receive, send)
         return said[0]
 
-    first = asyncio.create_task(call())
-    await inside.wait()
-    second = await call()
-    go_on.set()
+
+async def statuses(calls: list[asyncio.Task[Message]]) -> list[int]:
+    return [message["status"] for message in await asyncio.gather(*calls)]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "ROOM_WITHIN_S", 0.05)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_where_there_is_no_room_a_call_is_told_so_and_the_next_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bodies, "CALLS_MAX", 1)
+    crowd = Crowd()
+
+    first = crowd.come("GET", API)
+    await aeventually(lambda: crowd.inside)
+    [second] = await asyncio.gather(*crowd.come("GET", API))
+    crowd.go_on.set()
 
     assert (second["status"], dict(second["headers"])[b"retry-after"]) == (503, b"2")
-    assert (await first)["status"] == (await call())["status"] == 200
+    assert await statuses(first) == await statuses(crowd.come("GET", API)) == [200]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_calls_that_are_alike_take_no_room_from_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bodies, "ALIKE_MAX", 2)
+    crowd = Crowd()
+
+    alike = crowd.come("PUT", *[API] * 5)
+    assert (
+        sorted(await asyncio.gather(*[_refused(call) for call in alike]))
+        == [False] * 2 + [True] * 3
+    )
+    others = crowd.come("PUT", "/another") + crowd.come("GET", API)
+    await aeventually(lambda: len(crowd.inside) == 4)
+    crowd.go_on.set()
+
+    assert await statuses(others) == [200, 200]
+    assert await statuses(crowd.come("PUT", API)) == [200]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_calls_that_change_something_leave_room_for_those_that_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bodies, "ACTING_MAX", 2)
+    crowd = Crowd()
+
+    acting = crowd.come("POST", "/1", "/2", "/3")
+    assert sorted(await asyncio.gather(*[_refused(call) for call in acting])) == [
+        False,
+        False,
+        True,
+    ]
+    reading = crowd.come("GET", "/1", "/2", "/3")
+    await aeventually(lambda: len(crowd.inside) == 5)
+    crowd.go_on.set()
+
+    assert await statuses(reading) == [200] * 3
+
+
+async def _refused(call: asyncio.Task[Message]) -> bool:
+    """Whether it is, well before those that are inside are answered."""
+    done, _ = await asyncio.wait([call], timeout=1)
+    return bool(done) and call.result()["status"] == 503
+
+
+async def test_whoever_waits_for_a_held_row_is_told_so_and_everybody_else_is_answered(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For real: somebody holds the row of one breaker, and more callers want to override it than have room."""
+    monkeypatch.setattr(base, "LOCKED_MAX_MS", 500)
+    wish = {"mode": "forced_open", "reason": "r", "expires_in": 60}
+    await web.post_events(
+        *[{"service": name, "breaker": "catalog", "to": "closed"} for name in ("held", "free")]
+    )
+    held, free = [(await web.breaker(name, "catalog"))["id"] for name in ("held", "free")]
+    async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as holder:
+        await holder.execute("SELECT FROM breaker WHERE id = %s FOR UPDATE", [held])
+        waiting = [
+            asyncio.create_task(web.call("PUT", f"breakers/{held}/override", wish))
+            for _ in range(CALLS_MAX + 16)
+        ]
+
+        async def somebody_waits() -> bool:
+            found = await holder.execute("SELECT FROM pg_locks WHERE NOT granted")
+            return await found.fetchone() is not None
+
+        await aeventually(somebody_waits)
+        others = [
+            await web.call("PUT", f"breakers/{free}/override", wish),
+            await web.http.get(f"/api/v1/breakers/{held}", headers=web.bearer()),
+            await web.http.get(PAGE),
+        ]
+        assert not all(call.done() for call in waiting)
+        answers = await asyncio.gather(*waiting)
+
+    assert [answer.status_code for answer in others] == [200] * 3
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.headers["retry-after"] for answer in answers} == {"2"}
+    assert "Somebody else is changing this" in " ".join(
+        answer.json()["detail"] for answer in answers
+    )
+    assert (await web.call("PUT", f"breakers/{held}/override", wish)).status_code == 200
