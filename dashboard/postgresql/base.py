@@ -6,6 +6,8 @@ A statement is never cut off for being slow: only where the server answers nobod
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 import traceback
@@ -92,14 +94,23 @@ class Connection(psycopg.Connection[Any]):
             return answers
 
     def _answers_now(self) -> bool:
-        try:
-            Connection.connect(**self._asked | {"connect_timeout": _ANSWERS_WITHIN_S}).close()
-        except psycopg.errors.ConnectionTimeout:
-            return False
-        except psycopg.OperationalError:
-            # It refuses (too many are there, it starts): it lives. Or it is gone, and this connection ends by itself.
+        until = time.monotonic() + _ANSWERS_WITHIN_S
+        while True:
+            try:
+                Connection.connect(**self._asked | {"connect_timeout": _ANSWERS_WITHIN_S}).close()
+            except psycopg.errors.ConnectionTimeout:
+                return False
+            except psycopg.OperationalError as problem:
+                # Of a unix socket whose queue is full the system says so at once, and it is full of callers whom a
+                # frozen server does not take in, or those of a moment.
+                if os.strerror(errno.EAGAIN) in str(problem):
+                    if time.monotonic() < until:
+                        time.sleep(_INTERVAL_S)
+                        continue
+                    return False
+                # It refuses (too many are there, it starts): it lives. Or it is gone, and this connection ends by
+                # itself.
             return True
-        return True
 
 
 # Where Django looks up `connect`, and the classes of errors.

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
+import shutil
+import signal
 import socket
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,7 +21,11 @@ from django.db import OperationalError, connection, transaction
 
 from breakers.models import Environment
 from dashboard.postgresql import base
-from dashboard.postgresql.base import CommitInDoubt, Connection
+from dashboard.postgresql.base import CommitInDoubt, Connection, NoAnswer
+from dashboard.supervisor.folder import Folder
+from dashboard.supervisor.postgres import open_cluster
+from dashboard.supervisor.process import spawn_options
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -125,3 +138,84 @@ def test_a_server_that_never_answers_is_left_with_no_socket() -> None:
                 pass  # until the other side has closed it
         finally:
             gc.enable()
+
+
+class OwnServer:
+    """A PostgreSQL for one test, on a unix socket with a short queue."""
+
+    def __init__(self, folder: Folder) -> None:
+        settings = {"unix_socket_directories": ".", "max_connections": "8"}
+        self._cluster = open_cluster(folder, settings=settings)
+        launch = self._cluster.launch()
+        self.process = subprocess.Popen(
+            launch.command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **spawn_options(launch),
+        )
+        eventually(self._cluster.answers)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """How to connect to it."""
+        return {
+            "host": str(self._cluster.data),
+            "port": self._cluster.port,
+            "user": "postgres",
+            "password": self._cluster.secrets.superuser,
+            "dbname": "postgres",
+        }
+
+    def fill_queue(self, callers: ExitStack) -> None:
+        """Of a server that is stopped: until the system lets nobody wait any more."""
+        path = self._cluster.data / f".s.PGSQL.{self._cluster.port}"
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                caller = callers.enter_context(socket.socket(socket.AF_UNIX))
+                caller.setblocking(False)
+                caller.connect(os.fspath(path))
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(20)
+
+
+@pytest.fixture
+def own_server() -> Iterator[OwnServer]:
+    # The system takes no long path for a socket.
+    path = Path(tempfile.mkdtemp(prefix="pb-", dir="/tmp"))
+    folder = Folder(path)
+    folder.claim()
+    server = OwnServer(folder)
+    yield server
+    server.end()
+    shutil.rmtree(path)
+
+
+def test_a_stopped_server_is_given_up_although_its_sockets_queue_is_full(
+    own_server: OwnServer,
+) -> None:
+    """The system then refuses a caller at once, as a server that is there refuses one too many."""
+    asked = Connection.connect(**own_server.asked, autocommit=True)
+    os.kill(own_server.process.pid, signal.SIGSTOP)
+    with ExitStack() as callers:
+        own_server.fill_queue(callers)
+        with pytest.raises(psycopg.OperationalError, match="temporarily unavailable"):
+            psycopg.connect(**own_server.asked)
+
+        with pytest.raises(NoAnswer):
+            asked.execute("SELECT pg_sleep(10)")
+
+    assert asked.closed
+
+
+def test_a_server_that_refuses_one_more_is_there(own_server: OwnServer) -> None:
+    asked = Connection.connect(**own_server.asked, autocommit=True)
+    with ExitStack() as callers:
+        for _ in range(7):
+            callers.enter_context(psycopg.connect(**own_server.asked))
+        with pytest.raises(psycopg.OperationalError, match="too many clients"):
+            psycopg.connect(**own_server.asked)
+
+        assert asked.execute("SELECT pg_sleep(1), 7").fetchone() == ("", 7)
