@@ -185,7 +185,7 @@ def post_overrides(
     404. Each breaker gets a revision and an audit entry of its own, all with one `request_id`. 202: all of it waits for
     another person's approval."""
     now = timezone.now()
-    match, wish, by = body.chosen(), body.wish(now), request.auth
+    match, wish, by = body.chosen(request.auth), body.wish(now), request.auth
     reach = reach_of(matching(match, by=by), match, by=by, wish=wish)
     if body.dry_run:
         return Status(200, ManyOut(**ManyOut.fields_of(reach, dry_run=True, by=by)))
@@ -218,7 +218,7 @@ def post_release(request: Authed, body: ReleasesIn) -> ReleasesOut:
     """Releases every breaker that matches and has an override standing, all or none; `dry_run` and `digest` as for
     overriding many. What is planned stays."""
     storable(("reason",), body.reason)
-    match, by = body.chosen(), request.auth
+    match, by = body.chosen(request.auth), request.auth
     ids = standing(match, by=by)
     revisions: dict[int, int] = {}
     if body.dry_run:

@@ -21,6 +21,7 @@ from breakers.guards.calls import Kept
 from breakers.live.match import Match
 from breakers.live.past import SummaryThen
 from breakers.models import Approval, Override, PlannedOverride
+from breakers.renaming import current_service
 from breakers.states import Mode, State
 from breakers.wire import Summary
 
@@ -163,20 +164,38 @@ class OverrideIn(GuardedIn):
         )
 
 
+class ManyMatch(MatchQuery):
+    """The query of `GET breakers`, of the board as it is now."""
+
+    at: Any = None
+    """Refused: a hand on the breakers of a past board would touch others than it means."""
+
+
 class ManyIn(Body):
     """Which breakers, and whether it is only asked what would be touched."""
 
-    match: MatchQuery
+    match: ManyMatch
     everything: bool = False
     """Must be said where `match` is empty."""
     dry_run: bool = False
     digest: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """Of a dry run: refused (412) if the set has changed since."""
 
-    def chosen(self) -> Match:
-        """Raises Invalid for an empty match that was not meant."""
-        match = self.match.match()
-        if match.is_everything and not self.everything:
+    def chosen(self, actor: Actor) -> Match:
+        """Raises Invalid for an empty match that was not meant, and for one of the past."""
+        if self.match.at is not None:
+            raise Invalid([FieldError(("match", "at"), "what is past cannot be touched")])
+        # By a former name one finds what it is called now.
+        said = self.match
+        said.service = current_service(actor, said.service, environment=said.environment)
+        match = said.match()
+        try:
+            is_everything = match.is_everything
+        except Invalid as wrong:
+            raise Invalid(
+                [FieldError(("match", *error.loc), error.msg) for error in wrong.errors]
+            ) from wrong
+        if is_everything and not self.everything:
             raise Invalid(
                 [FieldError(("match",), "matches every breaker: say so with `everything`")]
             )

@@ -18,6 +18,7 @@ from breakers.desired.revise import hold_all
 from breakers.errors import SetChanged
 from breakers.live.match import Match
 from breakers.models import AuditEntry, Breaker, Instance, Override, PlannedOverride
+from breakers.renaming import rename_service
 from breakers.states import Mode
 from tests.alerts.api.callers import Caller
 from tests.support.eventually import eventually
@@ -50,6 +51,30 @@ def test_a_dry_run_lists_what_it_would_touch_and_touches_nothing() -> None:
     assert told["digest"]
     assert not Override.objects.exists()
     assert not AuditEntry.objects.filter(subject_kind="breaker").exists()
+
+
+@pytest.mark.parametrize("act", ["", "/release"])
+@pytest.mark.parametrize(
+    ("match", "place"),
+    [({"state": "ajar"}, "state"), (ORDERS | {"at": "2020-01-01T00:00:00Z"}, "at")],
+)
+def test_a_match_that_cannot_be_is_refused_at_its_place(
+    match: dict[str, str], place: str, act: str
+) -> None:
+    make_breaker()
+
+    refused = Caller().post(f"/overrides{act}", force(match), status=422)
+
+    assert refused["errors"][0]["loc"] == ["match", place]
+    assert not Override.objects.exists()
+
+
+def test_a_service_is_found_by_its_former_name_as_on_the_board() -> None:
+    breaker = make_breaker()
+    rename_service(breaker.service, "shop", reason="r", by=make_actor())
+
+    assert ids(Caller().post("/overrides", force(ORDERS))) == [str(breaker.pk)]
+    assert ids(Caller().post("/overrides/release", force(ORDERS), status=200)) == [str(breaker.pk)]
 
 
 def test_all_that_match_are_forced_each_with_its_revision_and_entry() -> None:

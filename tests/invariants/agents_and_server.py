@@ -130,6 +130,7 @@ class Agent:
         self.name = name
         self.clock = 1000.0
         self.boots = itertools.count(1)
+        self.connections = 0
         self.link: Link | None = None
         self.cursor: str | None = None
         self.begin()
@@ -151,6 +152,7 @@ class Agent:
             environment=ENVIRONMENT,
             instance=self.name,
             boot=self.boot,
+            connection=self.connections,
             labels={},
             breakers=[
                 {

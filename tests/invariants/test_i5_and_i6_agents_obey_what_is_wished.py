@@ -340,6 +340,7 @@ class AgentsAndServer(RuleBasedStateMachine):
         return self.loop.run_until_complete(step)
 
     def _say_hello(self, agent: Agent) -> None:
+        agent.connections += 1
         hello = agent.hello(self.service)
         if agent.name == POLLER:
             self._run(self.server.call(self.server.applied, "POST", body={"hello": hello}))
