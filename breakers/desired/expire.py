@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
 
 from breakers.access import Actor
 from breakers.audit import record_on_breaker
@@ -27,6 +28,10 @@ def expire_due() -> int:
             ended += _expire(breaker_id)
         except NotFound:
             continue  # removed meanwhile
+        except OperationalError as problem:
+            if not isinstance(problem.__cause__, LockNotAvailable):
+                raise
+            # Somebody holds it: it is ended at a later look, and holds up no other.
     return ended
 
 

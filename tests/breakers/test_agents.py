@@ -7,13 +7,16 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from breakers.models import ApiKey, Breaker, BreakerInstance, Event, Instance
+from breakers.models import ApiKey, Breaker, BreakerInstance, Event, Instance, Override
 from dashboard import sockets
+from dashboard.postgresql import base
 from tests.support.eventually import aeventually
 from tests.support.make import make_key
 from tests.support.web import Agent, Web
@@ -311,6 +314,26 @@ async def test_an_override_ends_at_its_expiry_with_a_revision(web: Web) -> None:
     assert (await web.breaker("orders", "catalog"))["override"] is None
     actions = [entry["action"] for entry in (await web.get("audit"))["items"]]
     assert actions[:2] == ["expire", "override"]
+
+
+async def test_an_override_that_cannot_be_ended_yet_holds_up_no_other(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "LOCKED_MAX_MS", 200)
+    names = ("held", "free")
+    await web.post_events(
+        *[{"service": name, "breaker": "catalog", "to": "closed"} for name in names]
+    )
+    held, free = [(await web.breaker(name, "catalog"))["id"] for name in names]
+    for id in (held, free):
+        await web.call("PUT", f"breakers/{id}/override", FORCE | {"expires_in": 1})
+    ended = Override.objects.filter(end="expired")
+    async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as holder:
+        await holder.execute("SELECT FROM breaker WHERE id = %s FOR UPDATE", [held])
+        await aeventually(ended.filter(breaker=free).aexists)
+        assert not await ended.filter(breaker=held).aexists()
+
+    await aeventually(ended.filter(breaker=held).aexists)
 
 
 async def test_a_release_reaches_the_agent(web: Web) -> None:
