@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("breakers", "0020_said_as"),
+        ("breakers", "0021_expect"),
     ]
 
     operations = [
