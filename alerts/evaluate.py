@@ -223,7 +223,7 @@ def _write_incidents(all_held: Sequence[Held], *, now: datetime) -> None:
     )
     IncidentEntry.objects.bulk_create([row for one in touched for row in one.entries])
     _post(touched, now=now)
-    announce(one.incident for one in touched if one.is_new or one.changed)
+    announce(one.incident for one in touched)
 
 
 def _insert(incidents: list[Incident]) -> None:

@@ -47,6 +47,14 @@ class IncidentOut(msgspec.Struct, frozen=True):
         return self.rule.id.startswith(POLICY)
 
 
+class Unwell(msgspec.Struct, frozen=True):
+    """A breaker and the incident in which it is not well."""
+
+    breaker: str
+    incident: str
+    rule: RuleRef
+
+
 class Entry(msgspec.Struct, frozen=True):
     """A line of the timeline; `by` is None where Panelboard itself wrote it."""
 
@@ -276,18 +284,21 @@ def incident_to_see(actor: Actor, incident_id: str) -> IncidentDetail:
     )
 
 
-def incident_of_breakers(actor: Actor, ids: Collection[str | int]) -> dict[str, IncidentOut]:
-    """Breaker id → its newest unresolved incident; breakers without one are left out."""
+def unwell_now(actor: Actor, *, limit: int = 2_000) -> list[Unwell]:
+    """Each breaker that is not well in an unresolved incident, with the newest of those; newest first."""
     require(actor, Scope.READ)
     members = IncidentBreaker.objects.filter(
-        breaker__in=[int(one) for one in ids],
-        well_at=None,
-        incident__in=incidents_for(actor).filter(resolved_at=None),
-    ).order_by("incident__started_at", "incident_id")
-    of = dict(members.values_list("breaker_id", "incident_id"))
-    rows = list(Incident.objects.filter(pk__in=set(of.values())))
-    out = {row.pk: seen for row, seen in zip(rows, incidents_out(rows, actor), strict=True)}
-    return {str(breaker): out[incident] for breaker, incident in of.items()}
+        well_at=None, incident__in=incidents_for(actor).filter(resolved_at=None)
+    )
+    if actor.limited:
+        members = members.filter(breaker__in=breakers_for(actor))
+    found: dict[int, Unwell] = {}
+    for one in members.select_related("incident").order_by(
+        "-incident__started_at", "-incident_id", "breaker_id"
+    )[:limit]:
+        said = Unwell(str(one.breaker_id), str(one.incident_id), rule_ref(one.incident))
+        found.setdefault(one.breaker_id, said)
+    return list(found.values())
 
 
 def incidents_of_breaker(actor: Actor, breaker: Breaker) -> list[IncidentOut]:

@@ -244,10 +244,13 @@ class OverrideSummary(Struct, frozen=True, kw_only=True):
     mode: Literal["forced_open", "forced_closed"]
     reason: str
     by: str
+    by_kind: Literal["person", "key", "policy"] = "person"
     expires_at: datetime | None
     instances: list[str] | None
     applied: int
     pending: int
+    refused: int = 0
+    """Of the pending: instances that reported why they could not."""
     unreachable: int = 0
     """Of the pending: instances known by events alone, which never hear of it."""
     since: datetime | None = None
@@ -264,6 +267,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     state: str
     states: dict[str, int]
     instances: int
+    agents: int
+    """Live instances that an agent speaks for; the other live ones are known by events alone."""
     since: datetime | None
     not_closed_since: datetime | None
     """The beginning of the outage, its probes included: since when some live instance is not closed."""

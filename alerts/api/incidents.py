@@ -20,6 +20,7 @@ from alerts.read import (
     incident_to_see,
     incidents_for,
     incidents_out,
+    unwell_now,
     with_status,
 )
 from breakers.access import Actor
@@ -119,6 +120,18 @@ class SnoozedOut(IncidentOut):
     snoozed_until: datetime | None
 
 
+class UnwellOut(Schema):
+    """A breaker and the incident in which it is not well."""
+
+    breaker: str
+    incident: str
+    rule: RuleRef
+
+
+class UnwellList(Schema):
+    items: list[UnwellOut]
+
+
 class HoldIn(Body):
     reason: Reason
 
@@ -139,6 +152,12 @@ def get_incidents(
     )
     items = [IncidentOut(**plain(one)) for one in incidents_out(found, request.auth)]
     return IncidentPage(items=items, next=next_)
+
+
+@router.get("/unwell", auth=READ, response=UnwellList)
+def get_unwell(request: Authed) -> UnwellList:
+    """The breakers that are not well in an incident that is not resolved, each with the newest; at most 2,000."""
+    return UnwellList(items=[UnwellOut(**plain(one)) for one in unwell_now(request.auth)])
 
 
 @router.get("/{incident_id}", auth=READ, response=IncidentDetailOut)

@@ -43,10 +43,13 @@ class OverrideCounts(Schema):
     mode: Mode
     reason: str
     by: str
+    by_kind: Literal["person", "key", "policy"]
     expires_at: datetime | None
     instances: list[str] | None
     applied: int | None = None
     pending: int | None = None
+    refused: int | None = None
+    """Of the pending: instances that reported why they could not."""
     unreachable: int | None = None
     """Of the pending: instances known by HTTP events alone, which never hear of it."""
     since: datetime | None = None
@@ -64,6 +67,8 @@ class SummaryOut(Schema):
     state: State
     states: dict[str, int]
     instances: int
+    agents: int | None = None
+    """Live instances that an agent speaks for; the other live ones are known by events alone."""
     since: datetime | None
     not_closed_since: datetime | None
     naturally_open: int | None = None

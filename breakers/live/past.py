@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -27,6 +27,7 @@ class OverrideThen(Struct, frozen=True, kw_only=True):
     mode: str
     reason: str
     by: str
+    by_kind: Literal["person", "key", "policy"]
     expires_at: datetime | None
     instances: list[str] | None
     since: datetime
@@ -102,6 +103,7 @@ def _summary(found: Mapping[str, Any]) -> SummaryThen:
             mode=found["mode"],
             reason=found["reason"],
             by=found["by_name"],
+            by_kind=found["by_kind"],
             expires_at=found["expires_at"],
             since=found["override_since"],
             instances=found["scope"],

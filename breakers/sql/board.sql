@@ -2,11 +2,11 @@
 -- A breaker is closed since its last instance closed, and anything graver since its first one was so.
 -- One row a breaker. Live = neither lost nor retired; `instances` counts the lost ones too, the retired
 -- never. Rates are weighted by calls where calls are known. Applied and pending count the live
--- instances within the override's scope, against the revision that made it; deaf are those of them that are
--- known by events alone and never hear of it.
+-- instances within the override's scope, against the revision that made it; refused are those of them that
+-- reported why they could not, deaf those that are known by events alone and never hear of it.
 SELECT b.id, e.name AS environment, s.name AS service, b.name AS breaker, b.target, b.revision, b.change,
-       b.updated_at, n.*, o.mode, o.reason, o.by_name, o.expires_at, o.instances AS scope, o.excepted,
-       o.created_at AS override_since
+       b.updated_at, n.*, o.mode, o.reason, o.by_name, o.by_kind, o.expires_at, o.instances AS scope,
+       o.excepted, o.created_at AS override_since
 FROM breaker b
 JOIN service s ON s.id = b.service_id
 JOIN environment e ON e.id = s.environment_id
@@ -14,6 +14,7 @@ LEFT JOIN override o ON o.breaker_id = b.id AND o.ended_at IS NULL
 CROSS JOIN LATERAL (
     SELECT count(*)                                             AS instances,
            count(*) FILTER (WHERE live)                         AS live,
+           count(*) FILTER (WHERE live AND NOT deaf)            AS agents,
            count(*) FILTER (WHERE state = 'open')               AS open,
            count(*) FILTER (WHERE state = 'forced_open')        AS forced_open,
            count(*) FILTER (WHERE state = 'half_open')          AS half_open,
@@ -38,11 +39,13 @@ CROSS JOIN LATERAL (
            sum(calls / greatest(span, 1))                       AS calls_per_second,
            count(*) FILTER (WHERE live AND inside AND applied_revision >= o.revision) AS applied,
            count(*) FILTER (WHERE live AND inside AND applied_revision < o.revision)  AS pending,
+           count(*) FILTER (WHERE live AND inside AND applied_revision < refused_revision
+                                  AND refused_revision >= o.revision)                 AS refused,
            count(*) FILTER (WHERE live AND inside AND deaf)                           AS deaf
     FROM (
         SELECT i.lost_at IS NULL AS live,
                CASE WHEN i.lost_at IS NULL THEN bi.state ELSE 'unknown' END AS state,
-               bi.natural_state, bi.since, bi.not_closed_since, bi.applied_revision,
+               bi.natural_state, bi.since, bi.not_closed_since, bi.applied_revision, bi.refused_revision,
                (o.instances IS NULL OR i.name = ANY(o.instances))
                    AND NOT i.name = ANY(coalesce(o.excepted, '{}')) AS inside,
                i.connected IS NULL AS deaf, m.calls, m.span,

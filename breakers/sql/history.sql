@@ -57,7 +57,7 @@ DELETE FROM absence WHERE until < (SELECT at FROM history_edge)
 -- change on, or from when it was first heard of, and not while it was retired; whoever was lost is unknown. Breakers
 -- that nobody had heard of are left out.
 SELECT b.id, e.name AS environment, s.name AS service, b.name AS breaker, b.target, n.*,
-       o.mode, o.reason, o.by_name, o.expires_at, o.instances AS scope, o.created_at AS override_since
+       o.mode, o.reason, o.by_name, o.by_kind, o.expires_at, o.instances AS scope, o.created_at AS override_since
 FROM breaker b
 JOIN service s ON s.id = b.service_id
 JOIN environment e ON e.id = s.environment_id

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.http import QueryDict
 
 from dashboard.pages import words
 from dashboard.pages.filtering import filter_of
+from dashboard.pages.gravity import Rung, rung
 from dashboard.pages.words import Shown
 
 NAMED_MOST = 48
@@ -57,16 +59,20 @@ class Group:
     members: list[Shown]
 
 
-def arrange(everything: Sequence[Shown], wish: Wish) -> dict[str, Any]:
-    """What the templates of the board are given of it."""
+def arrange(
+    everything: Sequence[Shown], wish: Wish, *, now: datetime, in_incidents: Container[str] = ()
+) -> dict[str, Any]:
+    """What the templates of the board are given of it, as it is `now`; `in_incidents` are ids of breakers."""
     scope = [summary for summary in everything if wish.environment in ("", summary.environment)]
     mentions = filter_of(wish.text)
     matching = [summary for summary in scope if mentions(summary)]
     chosen = [summary for summary in matching if not wish.states or summary.state in wish.states]
-    chosen.sort(key=_order)
+    rungs = {s.id: rung(s, has_incident=s.id in in_incidents, now=now) for s in chosen}
+    chosen.sort(key=lambda s: (rungs[s.id], words.title(s), s.environment, s.breaker))
     among = {summary.id for summary in chosen}
     hidden = [summary for summary in everything if summary.id not in among]
-    well = [summary for summary in chosen if not words.needs_look(summary)]
+    look = [summary for summary in chosen if rungs[summary.id] < Rung.WELL]
+    well = chosen[len(look) :]
     return {
         "everything": everything,
         "environments": sorted({summary.environment for summary in everything}),
@@ -74,29 +80,21 @@ def arrange(everything: Sequence[Shown], wish: Wish) -> dict[str, Any]:
         "text": wish.text,
         "states": wish.states,
         "tab": words.tab_title(scope),
-        "headline": words.headline(chosen, filtered=bool(hidden)),
+        "headline": words.headline(chosen, filtered=bool(hidden), look=len(look)),
         "underline": words.filtered_underline(chosen, hidden)
         if hidden
         else words.underline(chosen),
         "filtered": bool(hidden),
         "chips": [(state, sum(s.state == state for s in matching)) for state in CHIPS],
         "chosen": chosen,
-        "look": [summary for summary in chosen if words.needs_look(summary)],
+        "look": look,
+        "silent": {id for id, found in rungs.items() if found is Rung.SILENT},
         "well": well,
         "well_words": _well_words(well),
         "groups": _groups(well),
         "named": len(well) <= NAMED_MOST,
         "many_environments": len({summary.environment for summary in scope}) > 1,
     }
-
-
-def _order(summary: Shown) -> tuple[int, str, str, str]:
-    return (
-        words.GRAVITY.index(summary.state),
-        words.title(summary),
-        summary.environment,
-        summary.breaker,
-    )
 
 
 def _groups(well: Sequence[Shown]) -> list[Group]:

@@ -8,9 +8,10 @@ import re
 import msgspec
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from alerts.read import incident_of_breakers
+from alerts.read import unwell_now
 from breakers.access import Actor
 from breakers.live.board import board
 from breakers.live.match import Match
@@ -48,7 +49,9 @@ def board_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     if "at" in request.GET:
         return board_then(request, actor)
     everything = board(actor, Match())
-    shown = arrange(everything, Wish.of(request.GET))
+    unwell = unwell_now(actor)
+    incidents = {one.breaker: one for one in unwell}
+    shown = arrange(everything, Wish.of(request.GET), now=timezone.now(), in_incidents=incidents)
     if not everything and actor.limited:
         shown["headline"] = [words.Part("No breaker that you may see.")]
     shown = painted(shown)
@@ -60,6 +63,7 @@ def board_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         | {
             # All or nothing: of a part the script would draw a smaller fleet.
             "data": None if shown["later"] else msgspec.to_builtins(everything),
-            "incidents": incident_of_breakers(actor, [summary.id for summary in shown["look"]]),
+            "incidents": incidents,
+            "unwell": msgspec.to_builtins(unwell),
         },
     )

@@ -48,7 +48,7 @@ def board_then(request: HttpRequest, actor: Actor) -> HttpResponse:
         everything = board_at(actor, Match(), at=at, now=now)
     except Invalid as invalid:
         problem, everything = f"The time {invalid}.", []
-    shown = arrange(everything, wish)
+    shown = arrange(everything, wish, now=at)
     if problem:
         shown["headline"] = [words.Part("Nobody knows how it was then.")]
     elif not everything:

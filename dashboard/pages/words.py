@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from breakers.live.past import SummaryThen
 from breakers.wire import OverrideSummary, Summary
+from dashboard.pages.gravity import is_failing
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
@@ -21,7 +22,7 @@ Shown = Summary | SummaryThen
 """A breaker as it is now, or as it was at a past instant: then without rates, and without what was applied."""
 
 GRAVITY = ("open", "forced_open", "half_open", "unknown", "forced_closed", "closed")
-"""Gravest first, as lists of breakers are sorted."""
+"""Gravest first, as the instances of a breaker are listed; breakers have an order of their own in `gravity`."""
 
 _SAID = (
     ("open", "open"),
@@ -172,6 +173,8 @@ def instance_words(summary: Shown) -> str:
     if isinstance(summary.override, OverrideSummary):
         applied = summary.override.applied
         words = f"{applied} of {applied + summary.override.pending} applied"
+        if summary.override.refused:
+            words += f", {summary.override.refused} refused"
         if summary.override.unreachable:
             words += f", {summary.override.unreachable} cannot obey"
         if isinstance(summary, Summary) and summary.naturally_open:
@@ -195,11 +198,6 @@ def instance_marks(summary: Shown, most: int = 10) -> tuple[list[str], int]:
     return (marks, 0) if len(marks) <= most else (marks[: most - 1], len(marks) - most + 1)
 
 
-def needs_look(summary: Shown) -> bool:
-    """Whether it stands among what needs a look: not well, or with a hand on it."""
-    return summary.override is not None or summary.state not in ("closed", "forced_closed")
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """A piece of the headline: plain, in a state's colour, or a link that filters."""
@@ -213,16 +211,20 @@ class Part:
         return f"/?q={quote(self.filter or '', safe='')}"
 
 
-def headline(summaries: Sequence[Shown], *, filtered: bool = False) -> list[Part]:
-    """The board in one sentence, as a person would say it aloud; `filtered` where it is not all of it."""
+def headline(summaries: Sequence[Shown], *, filtered: bool = False, look: int = 0) -> list[Part]:
+    """The board in one sentence, as a person would say it aloud; `filtered` where it is not all of it, `look` of which
+    need a look."""
     if not summaries:
         return [Part("No breaker matches the filter." if filtered else "No breakers yet.")]
     counts = Counter(summary.state for summary in summaries)
     present = [(state, said) for state, said in _SAID if counts[state]]
     if not present:
-        one = "The one breaker shown is closed." if filtered else "The one breaker is closed."
+        if len(summaries) == 1:
+            yet = ", and needs a look" if look else ""
+            return [Part(f"The one breaker{' shown' if filtered else ''} is closed{yet}.")]
         all_of_them = counted(len(summaries), "breaker") + (" shown are" if filtered else "")
-        return [Part(one if len(summaries) == 1 else f"All {all_of_them} closed.")]
+        yet = f", {look:,} {'needs' if look == 1 else 'need'} a look" if look else ""
+        return [Part(f"All {all_of_them} closed{yet}.")]
     if present == [("forced_closed", "held closed")]:
         held = Part(f"{counts['forced_closed']} held closed", state="forced_closed")
         if not counts["closed"]:
@@ -248,10 +250,7 @@ def _covered(summaries: Sequence[Shown]) -> list[Part]:
 
 
 def _failing(summaries: Sequence[Shown]) -> int:
-    return sum(
-        isinstance(one, Summary) and one.state == "forced_closed" and one.naturally_open > 0
-        for one in summaries
-    )
+    return sum(isinstance(one, Summary) and is_failing(one) for one in summaries)
 
 
 def _where(gravest: Sequence[Shown]) -> list[Part]:

@@ -1,6 +1,6 @@
 /** A summary in which a test names only what matters. */
 
-import type { Summary } from "../src/model/summary";
+import type { Override, Summary } from "../src/model/summary";
 
 let made = 0;
 
@@ -15,6 +15,7 @@ export function breaker(named: Partial<Summary> = {}): Summary {
     state,
     states: { [state]: 1 },
     instances: 1,
+    agents: 1,
     since: "2026-11-09T13:00:00Z",
     not_closed_since: null,
     naturally_open: 0,
@@ -26,4 +27,8 @@ export function breaker(named: Partial<Summary> = {}): Summary {
     updated_at: "2026-11-09T14:00:00Z",
     ...named,
   };
+}
+
+export function override(named: Partial<Override> = {}): Override {
+  return { mode: "forced_open", reason: "r", by: "ana", by_kind: "person", expires_at: null, instances: null, applied: 1, pending: 0, ...named };
 }

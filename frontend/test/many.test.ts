@@ -3,7 +3,7 @@ import test from "node:test";
 import type { Touched } from "../src/api/overrides";
 import { actWords, instancesWords, reachWords, standingWords } from "../src/model/many";
 
-const held = { mode: "forced_open", reason: "down", by: "ana", expires_at: null, instances: null, applied: 1, pending: 0 } as const;
+const held = { mode: "forced_open", reason: "down", by: "ana", by_kind: "person" as const, expires_at: null, instances: null, applied: 1, pending: 0 } as const;
 const touched = (named: Partial<Touched> = {}): Touched => ({
   id: "1",
   environment: "prod",

@@ -75,11 +75,21 @@ def shape(html: str) -> list[tuple[str, ...]]:
     return found
 
 
+def held_by_nobody(stack: Stack, service: str) -> None:
+    """A closed breaker with an override for a minute that its one instance cannot obey."""
+    report(stack, service, "closed")
+    with stack.client() as client:
+        [seen] = client.get(f"/api/v1/breakers?service={service}").json()["items"]
+        wish = {"mode": "forced_open", "reason": "drill", "expires_in": 60}
+        client.put(f"/api/v1/breakers/{seen['id']}/override", json=wish).raise_for_status()
+
+
 def test_the_first_paint_is_what_the_script_draws_over_it(
     browser: Browser, live_stack: Stack
 ) -> None:
     for service, state in (("paint-a", "open"), ("paint-b", "closed"), ("paint-c", "half_open")):
         report(live_stack, service, state)
+    held_by_nobody(live_stack, "paint-d")
     page = sign_in(browser, live_stack)
     page.wait_for_selector("[data-live=live]")
 
@@ -98,6 +108,8 @@ def test_the_first_paint_is_what_the_script_draws_over_it(
         r'<label class="choice">.*?</label>|<span class="push"></span>', "", drawn, flags=re.S
     )
     assert shape(drawn) == shape(painted)
+    # What is well is named by its target.
+    assert re.findall(r'class="name"[^>]*>(paint-\w)<', painted) == ["paint-a", "paint-d", "paint-c"]
 
 
 def test_a_change_appears_without_a_reload(browser: Browser, live_stack: Stack) -> None:

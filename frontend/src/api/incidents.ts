@@ -1,20 +1,20 @@
 import { call } from "./http";
 
-export interface Incident {
-  id: string;
+/** A breaker and the incident in which it is not well. */
+export interface Unwell {
+  breaker: string;
+  incident: string;
   rule: { id: string; name: string };
-  severity: string;
-  status: "firing" | "acknowledged" | "resolved";
-  target: string | null;
-  breakers: string[];
-  summary: string;
-  started_at: string;
 }
 
-/** What is firing or acknowledged, newest first; null if it cannot be had. */
-export async function unresolved(): Promise<Incident[] | null> {
-  const answers = await Promise.all(
-    ["firing", "acknowledged"].map((status) => call<{ items: Incident[] }>("GET", `incidents?status=${status}&limit=200`)),
-  );
-  return answers.every((answer) => answer.ok) ? answers.flatMap((answer) => (answer.ok ? answer.value.items : [])) : null;
+/** Each breaker that is not well in an incident, with the newest; null if that cannot be had. */
+export async function unwellNow(): Promise<Unwell[] | null> {
+  const answer = await call<{ items: Unwell[] }>("GET", "incidents/unwell");
+  return answer.ok ? answer.value.items : null;
+}
+
+/** How many are firing, up to 200; null if that cannot be had. */
+export async function firingCount(): Promise<number | null> {
+  const answer = await call<{ items: unknown[] }>("GET", "incidents?status=firing&limit=200");
+  return answer.ok ? answer.value.items.length : null;
 }

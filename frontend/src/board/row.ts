@@ -1,32 +1,35 @@
 /** One breaker that needs a look. `templates/board/row.html` paints the same for the first paint. */
 
 import { html, nothing, type TemplateResult } from "lit";
-import type { Incident } from "../api/incidents";
+import type { Unwell } from "../api/incidents";
+import type { Rung } from "../model/gravity";
 import { trips, tripWords, type Span } from "../model/ribbon";
-import { smallLine } from "../model/words";
+import { counted, smallLine } from "../model/words";
 import type { Override, Summary } from "../model/summary";
 import { breakerUrl, glyph, instances, nameOf, rate, since, word } from "./parts";
 
 /** Tripping this often within the ribbon's half hour is worth a word of its own. */
 const FLAPPING = 3;
 
-export function row(summary: Summary, spans: readonly Span[] | null, incident: Incident | undefined): TemplateResult {
+export function row(summary: Summary, spans: readonly Span[] | null, incident: Unwell | undefined, rung: Rung | undefined): TemplateResult {
   return html`<li class="row" data-breaker=${summary.id} data-state=${summary.state}>
     ${glyph(summary.state)}
     <div class="who"><a class="name" href=${breakerUrl(summary)}>${nameOf(summary)}</a><div class="small">${smallLine(summary)}</div></div>
     <div class="what"><b class="word">${word(summary)}</b><div class="small">${since(summary)}</div></div>
     <div class="past"><pb-ribbon .spans=${spans}></pb-ribbon><div class="small"><span>30 min</span><span>${spans === null ? "" : tripWords(spans)}</span></div></div>
     ${rate(summary)} ${instances(summary)}
-    <div class="tag">${tag(summary, spans, incident)}</div>
+    <div class="tag">${tag(summary, spans, incident, rung)}</div>
   </li>`;
 }
 
-/** What to know next: what is left of an override, and the incident; or else why nobody answers. */
-function tag(summary: Summary, spans: readonly Span[] | null, incident: Incident | undefined): TemplateResult {
-  const link = incident && html`<a class="pill" href="/incidents/${encodeURIComponent(incident.id)}/">incident · ${incident.rule.name}</a>`;
-  if (summary.override) return html`${left(summary.override)}${link ?? nothing}`;
-  if (link) return link;
-  if (summary.state === "unknown") return html`<span class="pill">${summary.instances === 1 ? "instance" : "instances"} lost</span>`;
+/** What to know next: what is left of an override, how old the last word is, and the incident; or else who is lost. */
+function tag(summary: Summary, spans: readonly Span[] | null, incident: Unwell | undefined, rung: Rung | undefined): TemplateResult {
+  const link = incident && html`<a class="pill" href="/incidents/${encodeURIComponent(incident.incident)}/">incident · ${incident.rule.name}</a>`;
+  const old = rung === "silent" && summary.state !== "unknown" && summary.updated_at !== null;
+  const silence = old ? html`<span class="pill">no word for <pb-time at=${summary.updated_at} as="lasting"></pb-time></span>` : nothing;
+  if (summary.override || link) return html`${summary.override ? left(summary.override) : nothing}${silence}${link ?? nothing}`;
+  if (summary.states.unknown) return html`${silence}<span class="pill">${counted(summary.states.unknown, "instance")} lost</span>`;
+  if (old) return html`${silence}`;
   const count = spans === null ? 0 : trips(spans);
   return html`${count >= FLAPPING ? html`<span class="pill">flapping · ${count} in 30 min</span>` : nothing}`;
 }

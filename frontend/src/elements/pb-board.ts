@@ -3,10 +3,11 @@
 
 import { html, LitElement, nothing, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
-import type { Incident } from "../api/incidents";
+import type { Unwell } from "../api/incidents";
 import { glyph } from "../board/parts";
 import { row } from "../board/row";
 import { NAMED_MOST, wall } from "../board/wall";
+import { now } from "../live/clock";
 import { arrange, held, type Arranged, type Grouping } from "../model/arrange";
 import { filter } from "../model/filter";
 import { filteredUnderline, headline, underline, type Part } from "../model/headline";
@@ -35,7 +36,7 @@ export class PbBoard extends LitElement {
     filter: { attribute: false },
     grouping: { attribute: false },
     spansOf: { attribute: false },
-    incidents: { attribute: false },
+    unwell: { attribute: false },
   };
 
   /** null until the page's data is there: the server's first paint stands until then. */
@@ -43,7 +44,7 @@ export class PbBoard extends LitElement {
   declare filter: BoardFilter;
   declare grouping: Grouping;
   declare spansOf: (summary: Summary) => Span[] | null;
-  declare incidents: readonly Incident[];
+  declare unwell: readonly Unwell[];
 
   /** The rows that are shown, so that their history can be fetched. */
   look: readonly Summary[] = [];
@@ -57,7 +58,7 @@ export class PbBoard extends LitElement {
     this.filter = { environment: "", text: "", states: new Set() };
     this.grouping = "state";
     this.spansOf = () => null;
-    this.incidents = [];
+    this.unwell = [];
   }
 
   protected override createRenderRoot(): HTMLElement {
@@ -78,7 +79,7 @@ export class PbBoard extends LitElement {
     this.addEventListener("keydown", this.#keyed);
   }
 
-  #shown: Arranged = { look: [], well: [] };
+  #shown: Arranged = { look: [], well: [], rungs: new Map() };
 
   protected override willUpdate(): void {
     if (!this.hasUpdated) this.replaceChildren();
@@ -95,7 +96,8 @@ export class PbBoard extends LitElement {
     const chosen = this.filter.states.size === 0 ? matching : matching.filter((summary) => this.filter.states.has(summary.state));
     const among = new Set(chosen);
     const hidden = [...summaries.values()].filter((summary) => !among.has(summary));
-    const next = arrange(chosen, this.grouping);
+    const incidents = new Map(this.unwell.map((one) => [one.breaker, one]));
+    const next = arrange(chosen, { incidents, now: now() }, this.grouping);
     const { shown, waiting } = this.#heldAt === null ? { shown: next, waiting: 0 } : held(this.#heldAt, next, new Map(chosen.map((summary) => [summary.id, summary])));
     this.#shown = shown;
     this.look = shown.look;
@@ -103,14 +105,14 @@ export class PbBoard extends LitElement {
     const environments = new Set(inScope.map((summary) => summary.environment)).size > 1;
     return html`
       <header class="head">
-        <h1 class="headline" aria-live="polite" aria-atomic="true">${headline(chosen, hidden.length > 0).map(part)}</h1>
+        <h1 class="headline" aria-live="polite" aria-atomic="true">${headline(chosen, hidden.length > 0, next.look.length).map(part)}</h1>
         ${hidden.length === 0
           ? html`<p class="sub">${underline(chosen)}</p>`
           : html`<p class="sub">${filteredUnderline(chosen, hidden)} <a href="/" @click=${this.#showAll}>Show all</a></p>`}
       </header>
       ${this.#chips(matching)}
       ${chosen.length === 0 ? this.#nothingMatches() : nothing}
-      ${chosen.length > 0 && (shown.look.length > 0 || this.filter.states.size === 0) ? this.#look(shown.look, waiting, hidden.length > 0) : nothing}
+      ${chosen.length > 0 && (shown.look.length > 0 || this.filter.states.size === 0) ? this.#look(shown, incidents, waiting, hidden.length > 0) : nothing}
       ${well > 0
         ? html`<section class="well" aria-labelledby="well-title">
             <div class="section-head">
@@ -173,9 +175,7 @@ export class PbBoard extends LitElement {
     this.dispatchEvent(new FilterEvent({ environment: "", text: "", states: new Set() }));
   };
 
-  #look(look: readonly Summary[], waiting: number, filtered: boolean): TemplateResult {
-    const incidents = new Map<string, Incident>();
-    for (const incident of this.incidents) for (const id of incident.breakers) if (!incidents.has(id)) incidents.set(id, incident);
+  #look({ look, rungs }: Arranged, incidents: ReadonlyMap<string, Unwell>, waiting: number, filtered: boolean): TemplateResult {
     return html`<section class="look" aria-labelledby="look-title">
       <div class="section-head">
         <h2 id="look-title">Needs a look</h2>
@@ -185,7 +185,7 @@ export class PbBoard extends LitElement {
         ${look.length > 1
           ? html`<label class="choice">Group:
               <select @change=${this.#group}>
-                <option value="state" ?selected=${this.grouping === "state"}>state</option>
+                <option value="state" ?selected=${this.grouping === "state"}>gravity</option>
                 <option value="service" ?selected=${this.grouping === "service"}>service</option>
               </select></label
             >`
@@ -194,7 +194,7 @@ export class PbBoard extends LitElement {
       ${look.length === 0
         ? html`<p class="all-well"><span data-tone="closed">${glyph("closed")}</span> ${filtered ? "Nothing shown" : "Nothing"} needs a look. A breaker that trips, is forced or falls silent comes up here.</p>`
         : html`<ol class="rows" role="list">
-            ${repeat(look, (summary) => summary.id, (summary) => row(summary, this.spansOf(summary), incidents.get(summary.id)))}
+            ${repeat(look, (summary) => summary.id, (summary) => row(summary, this.spansOf(summary), incidents.get(summary.id), rungs.get(summary.id)))}
           </ol>`}
     </section>`;
   }

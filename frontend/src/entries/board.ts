@@ -1,6 +1,6 @@
 /** The board page: store, link and filter wired to <pb-board>. */
 
-import { unresolved } from "../api/incidents";
+import { firingCount, unwellNow, type Unwell } from "../api/incidents";
 import { History } from "../board/history";
 import "../elements/pb-board";
 import type { BoardFilter, FilterEvent, PbBoard } from "../elements/pb-board";
@@ -30,6 +30,7 @@ if (board !== null && live !== null) wire(board, live);
 function wire(board: PbBoard, live: PbLive): void {
   const data = document.getElementById("board-data")?.textContent;
   const store = new Store(JSON.parse(data ?? "[]") as Summary[]);
+  board.unwell = JSON.parse(document.getElementById("unwell-data")?.textContent ?? "[]") as Unwell[];
   /** Of a large fleet the page holds a part: the server's paint stands until all of it is there. */
   let whole = data != null;
   let ribbonEnd = now();
@@ -107,10 +108,9 @@ function wire(board: PbBoard, live: PbLive): void {
   }
 
   async function incidents(): Promise<void> {
-    const found = await unresolved();
-    if (found === null) return;
-    board.incidents = found;
-    badge("incidents", found.filter((incident) => incident.status === "firing").length);
+    const [unwell, firing] = await Promise.all([unwellNow(), firingCount()]);
+    if (unwell !== null) board.unwell = unwell;
+    if (firing !== null) badge("incidents", firing);
   }
 
   if (whole) board.summaries = new Map(store.breakers);

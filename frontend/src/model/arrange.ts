@@ -1,6 +1,7 @@
 /** Which breakers need a look, in what order, and how the well ones are grouped. */
 
-import { gravity, needsLook, type Summary } from "./summary";
+import { rung, RUNGS, type Rung } from "./gravity";
+import type { Summary } from "./summary";
 import { title } from "./words";
 
 export interface Group {
@@ -13,14 +14,17 @@ export interface Group {
 export interface Arranged {
   look: Summary[];
   well: Group[];
+  /** Where each of `look` stands. */
+  rungs: ReadonlyMap<string, Rung>;
 }
 
-/** By gravity, then by name: the order of everything that lists breakers. */
-export function byGravity(a: Summary, b: Summary): number {
-  return gravity(a.state) - gravity(b.state) || byName(a, b);
+/** What beside a breaker's summary decides where it stands: the ids that are in incidents, and the time in milliseconds. */
+export interface Circumstances {
+  incidents: { has(id: string): boolean };
+  now: number;
 }
 
-export function byName(a: Summary, b: Summary): number {
+function byName(a: Summary, b: Summary): number {
   return compare(title(a), title(b)) || compare(a.environment, b.environment) || compare(a.breaker, b.breaker);
 }
 
@@ -30,12 +34,17 @@ function compare(a: string, b: string): number {
 
 export type Grouping = "state" | "service";
 
-export function arrange(summaries: Iterable<Summary>, grouping: Grouping = "state"): Arranged {
+/** What needs a look by gravity, then by name; what is well by name. */
+export function arrange(summaries: Iterable<Summary>, { incidents, now }: Circumstances, grouping: Grouping = "state"): Arranged {
   const look: Summary[] = [];
+  const rungs = new Map<string, Rung>();
   const groups = new Map<string, Group>();
   for (const summary of summaries) {
-    if (needsLook(summary)) look.push(summary);
-    else {
+    const found = rung(summary, incidents.has(summary.id), now);
+    if (found !== "well") {
+      look.push(summary);
+      rungs.set(summary.id, found);
+    } else {
       const key = `${summary.service}\0${summary.environment}`;
       let group = groups.get(key);
       if (group === undefined) {
@@ -45,13 +54,14 @@ export function arrange(summaries: Iterable<Summary>, grouping: Grouping = "stat
       group.members.push(summary);
     }
   }
-  look.sort(byGravity);
+  const place = ({ id }: Summary): number => RUNGS.indexOf(rungs.get(id) as Rung);
+  look.sort((a, b) => place(a) - place(b) || byName(a, b));
   const well = [...groups.values()].sort((a, b) => compare(a.key, b.key));
-  for (const group of well) group.members.sort(byGravity);
-  return { look: grouping === "state" ? look : byService(look), well };
+  for (const group of well) group.members.sort(byName);
+  return { look: grouping === "state" ? look : byService(look), well, rungs };
 }
 
-/** The service with the gravest breaker first; inside one, gravity then name. Takes a list in that order. */
+/** The service with the gravest breaker first; inside one, as they were. Takes a list in that order. */
 function byService(look: readonly Summary[]): Summary[] {
   const services = new Map<string, Summary[]>();
   for (const summary of look) {
@@ -69,5 +79,5 @@ export function held(before: Arranged, next: Arranged, now: ReadonlyMap<string, 
   const well = before.well.map((group) => ({ ...group, members: fresh(group.members) })).filter((group) => group.members.length > 0);
   const stood = new Set(before.look.map((summary) => summary.id));
   const waiting = next.look.filter((summary) => !stood.has(summary.id)).length;
-  return { shown: { look, well }, waiting };
+  return { shown: { look, well, rungs: next.rungs }, waiting };
 }

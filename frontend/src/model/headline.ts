@@ -1,5 +1,6 @@
 /** The board in one sentence, as a person would say it aloud. */
 
+import { isFailing } from "./gravity";
 import { countByState, type State, type Summary } from "./summary";
 import { counted, title } from "./words";
 
@@ -22,14 +23,15 @@ const SAID: [State, string][] = [
 const GRAVE = SAID.slice(0, -1);
 
 /** "2 open, both on catalog. 1 forced open, 1 probing, 1 lost." or "All 570 breakers closed."; `filtered` where
- * it is not all of the board. */
-export function headline(summaries: readonly Summary[], filtered = false): Part[] {
+ * it is not all of the board, `look` of which need a look. */
+export function headline(summaries: readonly Summary[], filtered = false, look = 0): Part[] {
   if (summaries.length === 0) return [{ text: filtered ? "No breaker matches the filter." : "No breakers yet." }];
   const counts = countByState(summaries);
   const present = SAID.filter(([state]) => counts[state] > 0);
   if (present.length === 0) {
-    if (summaries.length === 1) return [{ text: filtered ? "The one breaker shown is closed." : "The one breaker is closed." }];
-    return [{ text: `All ${counted(summaries.length, "breaker")}${filtered ? " shown are" : ""} closed.` }];
+    if (summaries.length === 1) return [{ text: `The one breaker${filtered ? " shown" : ""} is closed${look > 0 ? ", and needs a look" : ""}.` }];
+    const yet = look > 0 ? `, ${look.toLocaleString("en-GB")} ${look === 1 ? "needs" : "need"} a look` : "";
+    return [{ text: `All ${counted(summaries.length, "breaker")}${filtered ? " shown are" : ""} closed${yet}.` }];
   }
   if (present.length === 1 && counts.forced_closed > 0) {
     if (counts.closed === 0) return [{ text: `${counts.forced_closed} held closed`, state: "forced_closed" }, { text: "." }, ...covered(summaries)];
@@ -60,7 +62,7 @@ function covered(summaries: readonly Summary[]): Part[] {
 }
 
 function failing(summaries: readonly Summary[]): number {
-  return summaries.filter((one) => one.state === "forced_closed" && one.naturally_open > 0).length;
+  return summaries.filter(isFailing).length;
 }
 
 /** Where the gravest ones are, if that can be said shortly. */

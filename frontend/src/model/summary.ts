@@ -7,10 +7,13 @@ export interface Override {
   mode: "forced_open" | "forced_closed";
   reason: string;
   by: string;
+  by_kind: "person" | "key" | "policy";
   expires_at: string | null;
   instances: string[] | null;
   applied: number;
   pending: number;
+  /** Of the pending: reported why they could not. */
+  refused?: number;
   /** Of the pending: known by events alone, so that they never hear of it. */
   unreachable?: number;
 }
@@ -24,6 +27,8 @@ export interface Summary {
   state: State;
   states: Partial<Record<State, number>>;
   instances: number;
+  /** Live instances that an agent speaks for; the other live ones are known by events alone. */
+  agents: number;
   since: string | null;
   /** The beginning of the outage, its probes included. */
   not_closed_since: string | null;
@@ -61,7 +66,7 @@ export function stateTitle(state: State): string {
   return word.charAt(0).toUpperCase() + word.slice(1);
 }
 
-/** 0 is gravest. What nobody can see comes after what is known to be open or probing. */
+/** 0 is gravest, as the instances of a breaker are listed; breakers have an order of their own in gravity.ts. */
 const GRAVITY: Record<State, number> = {
   open: 0,
   forced_open: 1,
@@ -73,11 +78,6 @@ const GRAVITY: Record<State, number> = {
 
 export function gravity(state: State): number {
   return GRAVITY[state];
-}
-
-/** A breaker needs a look unless it is closed, or forced closed by its own library; a hand on it does too. */
-export function needsLook(summary: Summary): boolean {
-  return summary.override !== null || (summary.state !== "closed" && summary.state !== "forced_closed");
 }
 
 export function countByState(summaries: Iterable<Summary>): Record<State, number> {

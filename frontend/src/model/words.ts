@@ -88,10 +88,11 @@ export function instanceWords(summary: Summary): string {
   if (total === 0) return "no instances";
   const lost = summary.states.unknown ?? 0;
   if (summary.override) {
-    const { applied, pending, unreachable = 0 } = summary.override;
+    const { applied, pending, refused = 0, unreachable = 0 } = summary.override;
+    const no = refused > 0 ? `, ${refused} refused` : "";
     const deaf = unreachable > 0 ? `, ${unreachable} cannot obey` : "";
     const beneath = summary.naturally_open > 0 ? `, ${summary.naturally_open} would be open` : "";
-    const words = `${applied} of ${applied + pending} applied${deaf}${beneath}`;
+    const words = `${applied} of ${applied + pending} applied${no}${deaf}${beneath}`;
     return lost > 0 ? `${words}, ${lost} lost` : words;
   }
   if (summary.state === "unknown") return `${lost} of ${total} lost`;

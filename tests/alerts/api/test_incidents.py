@@ -10,7 +10,7 @@ from alerts.deliver import claim_due, finish
 from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
 from alerts.models import Delivery, Incident
-from alerts.read import incident_of_breakers, newest_deliveries, open_incidents
+from alerts.read import newest_deliveries, open_incidents
 from breakers.models import AuditEntry
 from tests.alerts.api.callers import Caller
 from tests.support.make import happens, make_actor, make_breaker, make_channel, make_rule
@@ -219,16 +219,33 @@ def test_of_a_channel_outside_the_limits_a_limited_key_sees_only_the_kind_and_re
 def test_pages_read_what_fires_gravest_first():
     make_rule("low", severity="info", group_by=["breaker"], channels=[make_channel()])
     make_rule("high", severity="critical", group_by=["breaker"])
-    breaker = fire()
+    fire()
     actor = make_actor()
 
     found = open_incidents(actor)
 
     assert [one.severity for one in found] == ["critical", "info"]
-    assert set(incident_of_breakers(actor, [breaker.pk, "999999"])) == {str(breaker.pk)}
     assert newest_deliveries(actor)[0].channel.kind == "email"
     assert open_incidents(make_actor(environments=["staging"])) == []
     assert found[0].started_at > database_now() - timedelta(minutes=1)
+
+
+def test_who_is_not_well_is_told_with_the_newest_incident_within_the_limits():
+    make_rule("first", group_by=["breaker"])
+    breaker = fire(service="orders")
+    make_rule("second", kind="open_for", params={"for": 0}, group_by=["breaker"])
+    fire(service="feed")
+    call = Caller()
+
+    told = call.get("/incidents/unwell")["items"]
+    within = Caller(environment="prod", services=["orders"]).get("/incidents/unwell")["items"]
+    happens(breaker, "closed")
+    evaluate_pending()
+
+    assert within == [one for one in told if one["breaker"] == str(breaker.pk)]
+    assert [(one["breaker"], one["rule"]["name"]) for one in within] == [(str(breaker.pk), "first")]
+    assert len(told) == 2
+    assert within[0] not in call.get("/incidents/unwell")["items"]
 
 
 def an_incident(call: Caller) -> dict:

@@ -43,6 +43,7 @@ def summary(number: int = 1, *, service: str = "orders", reason: str = "") -> Su
         state=State.OPEN,
         states={"open": 1},
         instances=1,
+        agents=1,
         since=NOW,
         not_closed_since=NOW,
         naturally_open=0,

@@ -134,10 +134,12 @@ async def test_the_override_that_stood_then_and_who_was_there(web: Web) -> None:
         "mode": "forced_open",
         "reason": "looks bad",
         "by": "tests",
+        "by_kind": "key",
         "expires_at": None,
         "instances": None,
         "applied": None,
         "pending": None,
+        "refused": None,
         "unreachable": None,
         "since": (now - 2 * HOUR).isoformat().replace("+00:00", "Z"),
     }

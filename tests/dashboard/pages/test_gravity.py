@@ -1,0 +1,106 @@
+"""Gravest first: the server's order, held to the cases that the browser's is held to as well."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from alerts.evaluate import evaluate_pending
+from breakers.desired.override import OverrideWish, override_breaker
+from breakers.live.past import SummaryThen
+from breakers.models import Breaker, BreakerInstance, Instance, Role
+from breakers.states import Mode
+from dashboard.pages.arranging import Wish, arrange
+from dashboard.pages.gravity import Rung, rung
+from tests.dashboard.pages.test_words import summary
+from tests.support.make import happens, make_actor, make_breaker, make_rule
+from tests.support.people import signed_in, text_of
+
+CASES: dict[str, Any] = json.loads(
+    (Path(__file__).parents[3] / "frontend" / "test" / "cases" / "gravity.json").read_text()
+)
+NOW = datetime.fromisoformat(CASES["now"])
+EVERYTHING = Wish("", frozenset(), "")
+
+
+def standing(case: dict[str, Any], id: int = 1) -> Any:
+    return summary(id=str(id), target=str(10 + id), **case["breaker"])
+
+
+@pytest.mark.parametrize("case", CASES["gravest_first"], ids=lambda case: case["what"])
+def test_how_grave_a_standing_is(case: dict[str, Any]) -> None:
+    found = rung(standing(case), has_incident=case.get("incident", False), now=NOW)
+
+    assert found.name.lower() == case["rung"]
+
+
+def test_the_board_stands_in_this_order_whatever_order_it_comes_in() -> None:
+    made = [standing(case, n) for n, case in enumerate(CASES["gravest_first"])]
+    in_incidents = {
+        one.id
+        for one, case in zip(made, CASES["gravest_first"], strict=True)
+        if case.get("incident")
+    }
+
+    shown = arrange(made[::-1], EVERYTHING, now=NOW, in_incidents=in_incidents)
+
+    assert shown["look"] + shown["well"] == made
+    assert [one.name.lower() for one in Rung] == list(
+        dict.fromkeys(case["rung"] for case in CASES["gravest_first"])
+    )
+
+
+def test_of_the_past_only_what_history_knows_counts() -> None:
+    then = SummaryThen(
+        id="1",
+        environment="prod",
+        service="orders",
+        breaker="catalog",
+        target=None,
+        state="open",
+        states={"open": 1},
+        instances=1,
+        since=NOW - timedelta(days=3),
+        not_closed_since=None,
+        override=None,
+    )
+
+    assert rung(then, has_incident=False, now=NOW) is Rung.OPEN
+
+
+def rows_of(client: Client) -> list[str]:
+    """Ids of the breakers that need a look, as the page lists them."""
+    page = text_of(client, "/")
+    return [row.split('"')[0] for row in page.split('<li class="row" data-breaker="')[1:]]
+
+
+@pytest.mark.django_db
+def test_the_board_knows_of_incidents_losses_refusals_and_old_words() -> None:
+    refused = make_breaker("refused", instances=["a"])
+    wish = OverrideWish(mode=Mode.FORCED_OPEN, reason="drill", expires_at=None)
+    made = override_breaker(refused, wish=wish, by=make_actor(), now=timezone.now())
+    BreakerInstance.objects.filter(breaker=refused).update(
+        refused_revision=made.revision, refused_error="no"
+    )
+    Instance.objects.filter(name="a").update(connected=True)
+    partly = make_breaker("partly", service="feed", instances=["b", "c"])
+    Instance.objects.filter(name="c").update(lost_at=timezone.now())
+    old = make_breaker("old", service="legacy", state="open")
+    Breaker.objects.filter(pk=old.pk).update(updated_at=timezone.now() - timedelta(hours=2))
+    make_breaker("well", service="quiet")
+    # Closed by now, and its rule does not count it as well before a minute has passed.
+    firing = make_breaker("firing", service="mail", instances=["d"])
+    make_rule("not for a minute", clear_for=60, matchers=['breaker="firing"'])
+    happens(firing, "open", instance="d")
+    evaluate_pending()
+    happens(firing, "closed", instance="d")
+
+    shown = rows_of(signed_in(Role.VIEWER))
+
+    assert shown == [str(one.pk) for one in (refused, firing, partly, old)]
