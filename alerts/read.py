@@ -23,6 +23,9 @@ from breakers.errors import Forbidden, NotFound
 from breakers.live.incidents import summary_within
 from breakers.models import Breaker, Scope
 
+_NOT_WELL = Q(well_at=None) | Q(incident__clear_at__isnull=False)
+"""Members that are not well, or not yet for as long as their rule asks."""
+
 
 class IncidentOut(msgspec.Struct, frozen=True):
     """An incident, as the contract words it."""
@@ -288,7 +291,7 @@ def unwell_now(actor: Actor, *, limit: int = 2_000) -> list[Unwell]:
     """Each breaker that is not well in an unresolved incident, with the newest of those; newest first."""
     require(actor, Scope.READ)
     members = IncidentBreaker.objects.filter(
-        well_at=None, incident__in=incidents_for(actor).filter(resolved_at=None)
+        _NOT_WELL, incident__in=incidents_for(actor).filter(resolved_at=None)
     )
     if actor.limited:
         members = members.filter(breaker__in=breakers_for(actor))
@@ -304,7 +307,7 @@ def unwell_now(actor: Actor, *, limit: int = 2_000) -> list[Unwell]:
 def incidents_of_breaker(actor: Actor, breaker: Breaker) -> list[IncidentOut]:
     """The unresolved incidents in which it is not well, the gravest and newest first."""
     require(actor, Scope.READ)
-    members = IncidentBreaker.objects.filter(breaker=breaker, well_at=None)
+    members = IncidentBreaker.objects.filter(_NOT_WELL, breaker=breaker)
     rows = list(
         incidents_for(actor)
         .filter(resolved_at=None, pk__in=members.values("incident_id"))

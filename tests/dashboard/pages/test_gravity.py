@@ -94,12 +94,13 @@ def test_the_board_knows_of_incidents_losses_refusals_and_old_words() -> None:
     old = make_breaker("old", service="legacy", state="open")
     Breaker.objects.filter(pk=old.pk).update(updated_at=timezone.now() - timedelta(hours=2))
     make_breaker("well", service="quiet")
-    # Closed by now, and its rule does not count it as well before a minute has passed.
+    # Closed by now, which is not well before a minute has passed.
     firing = make_breaker("firing", service="mail", instances=["d"])
     make_rule("not for a minute", clear_for=60, matchers=['breaker="firing"'])
     happens(firing, "open", instance="d")
     evaluate_pending()
     happens(firing, "closed", instance="d")
+    evaluate_pending()
 
     shown = rows_of(signed_in(Role.VIEWER))
 
