@@ -3,7 +3,7 @@ import test from "node:test";
 import { meaning } from "../src/page/parts";
 
 test("a missing worker is told by what it means", () => {
-  assert.ok(meaning(["worker"]).startsWith("No worker answers: alerts and messages wait"));
+  assert.ok(meaning(["worker"]).startsWith("No worker answers: alerts, messages and policies wait"));
 });
 
 test("without redis nobody claims to know of the worker", () => {

@@ -4,7 +4,7 @@ import { command, GUARD, override, waits, type Carried } from "../api/breakers";
 import type { Problem } from "../api/http";
 import { now } from "../live/clock";
 import { outcome, type Reported, type Wish } from "../model/outcome";
-import { expiryOf, inHours, startOf, type Expiry, type Start } from "../model/span";
+import { expiryOf, inHours, startOf, zoneOf, type Expiry, type Start } from "../model/span";
 import { clock, counted, perSecond } from "../model/words";
 
 type Field = "reason" | "starts" | "expires" | "confirm";
@@ -81,6 +81,9 @@ export class PbHand extends HTMLElement {
     const input = this.querySelector<HTMLInputElement>(`[name=${name}]`) as HTMLInputElement;
     if (input.hidden && chosen && input.value === "") input.value = inHours(hours, now());
     input.hidden = !chosen;
+    const zone = this.querySelector(`[data-zone=${name}]`) as HTMLElement;
+    zone.hidden = !chosen;
+    if (chosen) zone.textContent = zoneOf(input.value, now());
     if (!chosen) this.#excuse(field);
   }
 

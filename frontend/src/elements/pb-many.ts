@@ -5,7 +5,7 @@ import type { Problem } from "../api/http";
 import { act, look, type Many, type Reach, type Touched } from "../api/overrides";
 import { now } from "../live/clock";
 import { actWords, instancesWords, reachWords, standingWords } from "../model/many";
-import { expiryOf, inHours, startOf } from "../model/span";
+import { expiryOf, inHours, startOf, zoneOf } from "../model/span";
 import { stateTitle } from "../model/summary";
 import { clock, title } from "../model/words";
 
@@ -61,6 +61,9 @@ export class PbMany extends HTMLElement {
     const input = this.querySelector<HTMLInputElement>(`[name=${name}]`) as HTMLInputElement;
     if (input.hidden && chosen && input.value === "") input.value = inHours(hours, now());
     input.hidden = !chosen;
+    const zone = this.querySelector(`[data-zone=${name}]`) as HTMLElement;
+    zone.hidden = !chosen;
+    if (chosen) zone.textContent = zoneOf(input.value, now());
   }
 
   /** What the form says, or null where it is not whole; the errors stand beside their fields then. */

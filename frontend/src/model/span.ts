@@ -22,6 +22,17 @@ export function expiryOf(chosen: string, moment: string, start: Start, now: numb
   return { expires_at: at.toISOString() };
 }
 
+/** The zone in which a field of local time is read, as it is at that moment: "Europe/Berlin, UTC+1"; `now` where it is empty. */
+export function zoneOf(moment: string, now: number): string {
+  const at = new Date(moment === "" ? now : moment);
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const ahead = -at.getTimezoneOffset();
+  if (name === "UTC" || Number.isNaN(ahead)) return name;
+  const minutes = Math.abs(ahead) % 60;
+  const hours = `${Math.floor(Math.abs(ahead) / 60)}${minutes === 0 ? "" : `:${minutes}`}`;
+  return `${name}, UTC${ahead < 0 ? "−" : "+"}${hours}`;
+}
+
 /** The next full minute some hours from now, as a field for local time wants it. */
 export function inHours(hours: number, now: number): string {
   const at = new Date(now + hours * 3_600_000 + 59_999);

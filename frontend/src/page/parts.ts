@@ -2,8 +2,8 @@
 
 const EVERY_MS = 5_000;
 const MEANS: Readonly<Record<string, string>> = {
-  worker: "No worker answers: alerts and messages wait until one is back. Boards and overrides go on.",
-  redis: "Redis does not answer: alerts wait, and changes may show up to a second later.",
+  worker: "No worker answers: alerts, messages and policies wait until one is back, and what policies hold ends at its time. Boards and people’s overrides go on.",
+  redis: "Redis does not answer: alerts and policies wait, and changes may show up to a second later.",
   postgresql: "PostgreSQL does not answer: nothing can be stored or changed.",
 };
 
