@@ -40,7 +40,7 @@ def stands(one: Summary) -> str:
     if one.override is not None:
         if one.state != one.override.mode:
             said += f", to be {_words(one.override.mode)}"
-        said += f" by {one.override.by} (“{_cut(one.override.reason)}”)"
+        said += f" by {one.override.author} (“{_cut(one.override.reason)}”)"
         until = one.override.expires_at
         said += f" until {moment(until)}" if until else ", without an end"
     if one.naturally_open:

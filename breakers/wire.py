@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from breakers.authors import author_words
 from breakers.states import Origin, State
 
 NAME_MAX = 200
@@ -254,6 +255,11 @@ class OverrideSummary(Struct, frozen=True, kw_only=True):
     unreachable: int = 0
     """Of the pending: instances known by events alone, which never hear of it."""
     since: datetime | None = None
+
+    @property
+    def author(self) -> str:
+        """ "ana", "policy checkout"."""
+        return author_words(self.by_kind, self.by)
 
 
 class Summary(Struct, frozen=True, kw_only=True):

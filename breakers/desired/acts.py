@@ -48,6 +48,7 @@ def _told(entry: AuditEntry) -> dict[str, Any]:
         "at": told_time(entry.at),
         "act": entry.action,
         "by": entry.actor_name,
+        "by_kind": entry.actor_kind,
         "reason": entry.reason,
         **{name: about.get(name) for name in _TOLD},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from breakers.authors import author_words
 from breakers.models import AuditEntry, Override
 
 
@@ -35,5 +36,5 @@ def endings(overrides: Sequence[Override]) -> dict[int, Ending]:
     for act in acts:
         override = ended.get((act.subject_id, (act.before or {})["revision"]))
         if override is not None:
-            found[override] = Ending(act.actor_name, act.reason)
+            found[override] = Ending(author_words(act.actor_kind, act.actor_name), act.reason)
     return found

@@ -11,6 +11,7 @@ from django.db.backends.utils import CursorWrapper
 from msgspec import Struct
 
 from breakers.access import Actor
+from breakers.authors import author_words
 from breakers.errors import FieldError, Invalid
 from breakers.live.board import narrowed
 from breakers.live.match import Filter, Limits, Match
@@ -31,6 +32,10 @@ class OverrideThen(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     instances: list[str] | None
     since: datetime
+
+    @property
+    def author(self) -> str:
+        return author_words(self.by_kind, self.by)
 
 
 class SummaryThen(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
+from breakers.authors import author_words
 from breakers.models.registry import NAME_MAX, Breaker
 from breakers.states import Mode
 
@@ -23,6 +24,11 @@ class Author(models.Model):
 
     class Meta:
         abstract = True
+
+    @property
+    def author(self) -> str:
+        """ "ana", "policy checkout"."""
+        return author_words(self.by_kind, self.by_name)
 
 
 class Forced(Author):

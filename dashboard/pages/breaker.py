@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from alerts.read import incidents_of_breaker
 from breakers.access import Actor, breaker_of_history, breaker_to_see, removed_breaker
+from breakers.authors import author_words
 from breakers.desired.acts import acts_on
 from breakers.desired.drift import DriftKind
 from breakers.desired.endings import endings
@@ -96,7 +97,7 @@ def act_row(act: dict[str, Any]) -> ActRow:
     return ActRow(
         id=act["id"],
         what=said[act["act"]],
-        by=act["by"],
+        by=author_words(act["by_kind"], act["by"]),
         at=_moment(act["at"]),
         reason=act["reason"],
     )
@@ -130,7 +131,7 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
             "summary": summary,
             "service_id": breaker.service_id,
             "here_again": request.path,
-            "sentence": sentence(summary),
+            "sentence": sentence(summary, now),
             "incidents": incidents_of_breaker(actor, breaker),
             "instances": [_instance_row(one) for one in held],
             "live": sum(one["lost_at"] is None for one in held),
@@ -192,17 +193,25 @@ def _events(request: HttpRequest, breaker: Breaker) -> EventsPage:
         raise NotFound("No such page of events.") from problem
 
 
-def sentence(summary: Summary) -> list[words.Part]:
+def sentence(summary: Summary, now: datetime) -> list[words.Part]:
     """What is so, as a person would say it: "Open in 3 of 3 instances. Calls to catalog are refused." """
     target = summary.target or "what it guards"
     override = summary.override
+    if override and override.expires_at and override.expires_at <= now:
+        override = (
+            None  # Instances drop it by themselves; that it ended is noted within a second or two.
+        )
     state = words.Part(words.state_title(summary.state), state=summary.state)
     if override is not None:
-        by = f" by {override.by}: {words.instance_words(summary)}."
+        by = f" by {override.author}: {words.instance_words(summary)}."
         wish = words.Part(words.state_title(override.mode), state=override.mode)
         if words.nobody_obeys(override):
-            return [wish, words.Part(f" by {override.by}, and nobody obeys: it has no agent.")]
-        everywhere = override.pending == 0 and override.applied > 0
+            return [wish, words.Part(f" by {override.author}, and nobody obeys: it has no agent.")]
+        if not override.applied + override.pending:
+            own = " Each instance follows its own judgement." if summary.instances else ""
+            return [wish, words.Part(by + own)]
+        held = summary.states.get(override.mode, 0)
+        everywhere = override.pending == 0 and held >= override.applied
         meaning = _meaning(override.mode, target)
         where = meaning if everywhere else f" Where it is applied, c{meaning[2:]}"
         return [wish, words.Part(by + where)]

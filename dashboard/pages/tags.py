@@ -12,7 +12,7 @@ from django import template
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from breakers.wire import Summary
 from dashboard.pages import words
@@ -184,6 +184,12 @@ def settings_line(config: Mapping[str, object]) -> str:
         if value not in (None, "", [], {})
     }
     return " · ".join(f"{name}: {value}" for name, value in said.items())
+
+
+@register.filter
+def breakable(name: str) -> SafeString:
+    """A name that goes on in the next line after a joint of its own, and within a word only where it must."""
+    return format_html_join(mark_safe("<wbr>"), "{}", ((one,) for one in words.breakable(name)))
 
 
 @register.filter

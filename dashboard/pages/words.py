@@ -5,6 +5,7 @@ The browser says the same from `frontend/src/model/`; `frontend/test/cases/words
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -129,6 +130,8 @@ def rate_tail(summary: Summary) -> str:
     )
 
 
+_JOINTS = re.compile(r"(?<=[./_-])(?=[^./_\s-])")
+
 CLOCK_OFF_S = 5
 """Less is the network's doing, and harms nothing."""
 
@@ -145,6 +148,11 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def breakable(name: str) -> list[str]:
+    """The pieces between which a long name may go on in the next line: "com.", "example.", "Client_", "fetch"."""
+    return _JOINTS.split(name)
+
+
 def title(summary: Shown) -> str:
     """ "orders → catalog", or by its own name where no target is known."""
     if summary.target is None:
@@ -156,7 +164,7 @@ def small_line(summary: Shown) -> str:
     """The quiet line under a name."""
     words = [summary.environment]
     if summary.override:
-        words.append(f"by {summary.override.by}: {summary.override.reason}")
+        words.append(f"by {summary.override.author}: {summary.override.reason}")
     else:
         if summary.target is not None:
             words.append(f"breaker {summary.breaker}")
@@ -172,7 +180,9 @@ def instance_words(summary: Shown) -> str:
         return "no instances"
     if isinstance(summary.override, OverrideSummary):
         applied = summary.override.applied
-        words = f"{applied} of {applied + summary.override.pending} applied"
+        concerned = applied + summary.override.pending
+        # A policy's last probe leaves out all there are.
+        words = f"{applied} of {concerned} applied" if concerned else "on no live instance"
         if summary.override.refused:
             words += f", {summary.override.refused} refused"
         if summary.override.unreachable:

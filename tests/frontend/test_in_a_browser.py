@@ -75,12 +75,12 @@ def shape(html: str) -> list[tuple[str, ...]]:
     return found
 
 
-def held_by_nobody(stack: Stack, service: str) -> None:
+def held_by_nobody(stack: Stack, service: str, *, reason: str = "drill") -> None:
     """A closed breaker with an override for a minute that its one instance cannot obey."""
     report(stack, service, "closed")
     with stack.client() as client:
         [seen] = client.get(f"/api/v1/breakers?service={service}").json()["items"]
-        wish = {"mode": "forced_open", "reason": "drill", "expires_in": 60}
+        wish = {"mode": "forced_open", "reason": reason, "expires_in": 60}
         client.put(f"/api/v1/breakers/{seen['id']}/override", json=wish).raise_for_status()
 
 
@@ -109,7 +109,35 @@ def test_the_first_paint_is_what_the_script_draws_over_it(
     )
     assert shape(drawn) == shape(painted)
     # What is well is named by its target.
-    assert re.findall(r'class="name"[^>]*>(paint-\w)<', painted) == ["paint-a", "paint-d", "paint-c"]
+    assert re.findall(r'class="name"[^>]*>(paint-\w)<', painted.replace("<wbr>", "")) == ["paint-a", "paint-d", "paint-c"]
+
+
+IS_CUT = "one => one.scrollWidth > one.clientWidth"
+BREAKS_WITHIN_A_PIECE = """name => [...name.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).some((piece) => {
+    const range = document.createRange();
+    range.selectNodeContents(piece);
+    return range.getClientRects().length > 1;
+})"""
+
+
+def test_on_a_phone_a_row_says_all_and_a_paused_page_leaves_room_to_filter(
+    browser: Browser, live_stack: Stack
+) -> None:
+    service = "recommendations-personalisation.com_example"
+    held_by_nobody(live_stack, service, reason="the provider is bouncing, until they are back")
+    page = sign_in(browser, live_stack, viewport={"width": 390, "height": 844})
+    page.goto(f"{live_stack.url}/?q={service}")
+    page.wait_for_selector("[data-live=live]")
+    row = page.locator("li.row")
+
+    assert row.locator(".who .small").inner_text().endswith("until they are back")
+    assert not row.locator(".who .small").evaluate(IS_CUT)
+    assert not row.locator(".name").evaluate(BREAKS_WITHIN_A_PIECE)
+    page.locator("[data-pause]").evaluate("button => button.click()")
+    page.wait_for_selector("pb-live[data-link=paused]")
+    box = page.locator("[data-filter-box]").bounding_box()
+    assert box is not None
+    assert box["width"] > 200
 
 
 def test_a_change_appears_without_a_reload(browser: Browser, live_stack: Stack) -> None:
@@ -223,6 +251,7 @@ def test_an_override_until_a_moment_says_when_the_moment_is_missing(
     error = page.locator("#hand-until-error")
 
     page.click("text=until…")
+    page.wait_for_selector("#hand-until-zone:has-text('UTC')")
     assert page.input_value("[name=until]") != ""
     page.fill("[name=until]", "")
     page.click("pb-hand [type=submit]")

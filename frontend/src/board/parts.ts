@@ -1,7 +1,7 @@
 /** Small pieces that rows, tiles and chips share. */
 
 import { html, nothing, svg, type SVGTemplateResult, type TemplateResult } from "lit";
-import { instanceMarks, instanceWords, percent, rateTail, rateWords, standingSince } from "../model/words";
+import { breakable, instanceMarks, instanceWords, percent, rateTail, rateWords, standingSince } from "../model/words";
 import { stateTitle, type State, type Summary } from "../model/summary";
 
 /** The state as a circuit diagram draws it; the word always stands beside it. */
@@ -13,10 +13,15 @@ export function breakerUrl(summary: Summary): string {
   return `/breakers/${encodeURIComponent(summary.id)}/`;
 }
 
-export function nameOf(summary: Summary): TemplateResult {
-  return summary.target === null
-    ? html`${summary.service}<span class="arrow"> · </span>${summary.breaker}`
-    : html`${summary.service}<span class="arrow"> → </span>${summary.target}`;
+export function nameOf({ service, breaker, target }: Summary): TemplateResult {
+  return target === null
+    ? html`${broken(service)}<span class="arrow"> · </span>${broken(breaker)}`
+    : html`${broken(service)}<span class="arrow"> → </span>${broken(target)}`;
+}
+
+/** A name that goes on in the next line after a joint of its own, and within a word only where it must. */
+export function broken(name: string): (string | TemplateResult)[] {
+  return breakable(name).flatMap((piece, n) => (n === 0 ? [piece] : [html`<wbr>`, piece]));
 }
 
 export function since(summary: Summary): TemplateResult | typeof nothing {

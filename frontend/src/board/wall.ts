@@ -5,7 +5,7 @@ import { repeat } from "lit/directives/repeat.js";
 import type { Group } from "../model/arrange";
 import { instanceWords, percent, rateTail, rateWords, title } from "../model/words";
 import { stateWord, type Summary } from "../model/summary";
-import { breakerUrl, glyph, instances, since, word } from "./parts";
+import { breakerUrl, broken, glyph, instances, since, word } from "./parts";
 
 /** Up to this many a name says more than a tile. */
 export const NAMED_MOST = 48;
@@ -16,7 +16,7 @@ export function wall(groups: readonly Group[], named: boolean, environments: boo
       groups,
       (group) => group.key,
       (group) => html`<section class="group" aria-label=${groupName(group, environments)}>
-        <h3><a href=${`/?q=${encodeURIComponent(`service="${group.service}"`)}`}>${group.service}</a>${environments ? html`<span class="small">${group.environment}</span>` : nothing}</h3>
+        <h3><a href=${`/?q=${encodeURIComponent(`service="${group.service}"`)}`}>${broken(group.service)}</a>${environments ? html`<span class="small">${group.environment}</span>` : nothing}</h3>
         <ul class=${named ? "entries" : "tiles"}>
           ${repeat(group.members, (summary) => summary.id, (summary, n) => (named ? entry(summary) : tile(summary, n === 0)))}
         </ul>
@@ -41,7 +41,7 @@ function entry(summary: Summary): TemplateResult {
 }
 
 function entryName(summary: Summary): TemplateResult {
-  return summary.target === null ? html`${summary.breaker}` : html`<span class="arrow">→ </span>${summary.target}`;
+  return summary.target === null ? html`${broken(summary.breaker)}` : html`<span class="arrow">→ </span>${broken(summary.target)}`;
 }
 
 function tile(summary: Summary, first: boolean): TemplateResult {

@@ -1,7 +1,7 @@
 /** What a hand on many breakers would touch, in words. */
 
 import type { Touched } from "../api/overrides";
-import { counted } from "./words";
+import { author, counted } from "./words";
 
 /** "12 breakers, 36 instances. 2 are overridden already: theirs are replaced. 3 instances cannot obey …" */
 export function reachWords(breakers: readonly Touched[], isRelease: boolean): string {
@@ -24,7 +24,7 @@ export function actWords(verb: string, breakers: readonly Touched[], isLater: bo
 }
 
 export function standingWords(one: Touched): string {
-  return one.override === null ? "none stands" : `${one.override.mode === "forced_open" ? "forced open" : "forced closed"} by ${one.override.by}: ${one.override.reason}`;
+  return one.override === null ? "none stands" : `${one.override.mode === "forced_open" ? "forced open" : "forced closed"} by ${author(one.override)}: ${one.override.reason}`;
 }
 
 export function instancesWords(one: Touched): string {

@@ -1,7 +1,7 @@
 /** How numbers, spans of time and a breaker's standing are said. `dashboard/pages/words.py` says the
  * same words for the first paint; test/cases/words.json holds both to it. */
 
-import { gravity, stateWord, STATES, type State, type Summary } from "./summary";
+import { gravity, stateWord, STATES, type Override, type State, type Summary } from "./summary";
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
@@ -70,11 +70,16 @@ export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString("en-GB")} ${count === 1 ? one : many}`;
 }
 
+/** "ana", "policy checkout", "key ci": a person by name alone. */
+export function author({ by, by_kind: kind }: Pick<Override, "by" | "by_kind">): string {
+  return kind === "person" ? by : `${kind} ${by}`;
+}
+
 /** The small line under a name: "prod · breaker catalog-api · 42 calls/s", "prod · by ana: provider is down". */
 export function smallLine(summary: Summary): string {
   const words = [summary.environment];
   if (summary.override) {
-    words.push(`by ${summary.override.by}: ${summary.override.reason}`);
+    words.push(`by ${author(summary.override)}: ${summary.override.reason}`);
   } else {
     if (summary.target !== null) words.push(`breaker ${summary.breaker}`);
     if (summary.calls_per_second !== null) words.push(`${perSecond(summary.calls_per_second)} calls/s`);
@@ -92,7 +97,9 @@ export function instanceWords(summary: Summary): string {
     const no = refused > 0 ? `, ${refused} refused` : "";
     const deaf = unreachable > 0 ? `, ${unreachable} cannot obey` : "";
     const beneath = summary.naturally_open > 0 ? `, ${summary.naturally_open} would be open` : "";
-    const words = `${applied} of ${applied + pending} applied${no}${deaf}${beneath}`;
+    const concerned = applied + pending;
+    // A policy's last probe leaves out all there are.
+    const words = `${concerned > 0 ? `${applied} of ${concerned} applied` : "on no live instance"}${no}${deaf}${beneath}`;
     return lost > 0 ? `${words}, ${lost} lost` : words;
   }
   if (summary.state === "unknown") return `${lost} of ${total} lost`;
@@ -113,6 +120,11 @@ export function instanceMarks(summary: Summary, most = 10): { marks: State[]; mo
 /** The one thing to call a breaker: "orders → catalog", or by its own name where no target is known. */
 export function title(summary: Pick<Summary, "service" | "breaker" | "target">): string {
   return summary.target === null ? `${summary.service} · ${summary.breaker}` : `${summary.service} → ${summary.target}`;
+}
+
+/** The pieces between which a long name may go on in the next line: "com.", "example.", "Client_", "fetch". */
+export function breakable(name: string): string[] {
+  return name.split(/(?<=[./_-])(?=[^./_\s-])/);
 }
 
 /** A time of today as people read it: "14:05". */

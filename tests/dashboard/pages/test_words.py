@@ -52,6 +52,13 @@ def test_numbers_and_spans_are_said_as_the_browser_says_them(name: str) -> None:
         assert getattr(words, name)(value) == said
 
 
+@pytest.mark.parametrize(("name", "pieces"), CASES["breakable"])
+def test_a_name_goes_on_in_the_next_line_where_the_browser_lets_it(
+    name: str, pieces: list[str]
+) -> None:
+    assert words.breakable(name) == pieces
+
+
 def moment(clock: str | None) -> datetime | None:
     return None if clock is None else datetime.fromisoformat(f"2026-11-09T{clock}Z")
 
