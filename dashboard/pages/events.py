@@ -57,6 +57,8 @@ class ProbesRow:
     events: tuple[EventRow, ...]
     since_start: str = ""
     """The cursor at which its own events begin; empty at the newest."""
+    is_cut: bool = False
+    """Whether the page may have only a part of the run: it goes on where the page ends, or began on the one before."""
 
     folded: ClassVar[bool] = True
 
@@ -84,11 +86,12 @@ class ProbesRow:
 
     @property
     def probed(self) -> str:
-        """ "probed 14 times"."""
+        """ "probed 14 times", "probed 20 times on this page"."""
         count = len(self.failed)
-        return (
-            "probing" if count == 0 else "probed once" if count == 1 else f"probed {count:,} times"
-        )
+        if count == 0:
+            return "probing"
+        times = "once" if count == 1 else f"{count:,} times"
+        return f"probed {times}{' on this page' if self.is_cut else ''}"
 
     @property
     def shown(self) -> Sequence[EventRow]:
@@ -121,7 +124,21 @@ def events_page(breaker: Breaker, *, before: str = "", each: bool = False) -> Ev
         rows = fold(read)
         if older is None or len(rows) >= ROWS_ENOUGH or len(read) >= READ_MOST:
             break
-    return EventsPage(_with_starts(breaker, rows, before), older, not before, each)
+    rows = _with_cuts(
+        _with_starts(breaker, rows, before), above=bool(before), below=older is not None
+    )
+    return EventsPage(rows, older, not before, each)
+
+
+def _with_cuts(
+    rows: list[EventRow | ProbesRow], *, above: bool, below: bool
+) -> list[EventRow | ProbesRow]:
+    """The runs at the page's edges told that they may be parts, where there is a page beyond."""
+    edges = ([0] if above else []) + ([len(rows) - 1] if below else [])
+    return [
+        replace(row, is_cut=True) if n in edges and isinstance(row, ProbesRow) else row
+        for n, row in enumerate(rows)
+    ]
 
 
 def _with_starts(

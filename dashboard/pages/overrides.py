@@ -19,6 +19,7 @@ from breakers.models import Override, PlannedOverride, Scope
 from breakers.states import State
 from breakers.wire import Summary
 from dashboard.pages import words
+from dashboard.pages.episodes import ended_episodes
 from dashboard.pages.frame import page, render_page
 
 ENDED_MOST = 50
@@ -38,11 +39,7 @@ def overrides_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         )
     )
     planned = _planned(actor)
-    ended = list(
-        Override.objects.filter(breaker__in=breakers_for(actor), ended_at__isnull=False)
-        .select_related("breaker__service__environment")
-        .order_by("-ended_at", "-id")[:ENDED_MOST]
-    )
+    ended = ended_episodes(actor, limit=ENDED_MOST)
     return render_page(
         request,
         actor,
@@ -54,7 +51,7 @@ def overrides_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             **(_names(actor) if Scope.OPERATE in actor.can else {}),
             "standing": standing,
             "ended": ended,
-            "endings": endings(ended),
+            "endings": endings([one.last for one in ended]),
             "ended_most": ENDED_MOST,
         },
     )
@@ -76,7 +73,7 @@ def _planned(actor: Actor) -> list[tuple[PlannedOverride, str]]:
     return [
         (
             row,
-            held.by_name if (held := standing.get(row.breaker_id)) and is_newer(held, row) else "",
+            held.author if (held := standing.get(row.breaker_id)) and is_newer(held, row) else "",
         )
         for row in rows
     ]

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
+from breakers.access import Actor
 from breakers.desired.command import command_breaker
 from breakers.desired.override import OverrideWish, override_breaker, release_breaker
 from breakers.desired.plan import plan_override
@@ -135,6 +136,23 @@ def test_each_event_of_a_run_can_be_read_one_by_one(viewer: Client) -> None:
     assert "events=each" in link(older, "Older")
 
 
+def test_a_run_that_a_page_cuts_counts_what_is_on_the_page_and_says_so(
+    viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.pages.events.READ_MOST", 30)
+    path = f"/breakers/{probing(probes=40).pk}/"
+
+    said_of_runs, at = [], path
+    while True:
+        page = text_of(viewer, at)
+        said_of_runs += re.findall(r"probed \d+ times(?: on this page)?", page)
+        if ">Older<" not in page:
+            break
+        at = path + link(page, "Older")
+
+    assert said_of_runs == [f"probed {count} times on this page" for count in (15, 15, 10)]
+
+
 @pytest.mark.parametrize("odd", ["x", "1" * 400, "é"])
 def test_a_cursor_that_is_none_leads_nowhere(viewer: Client, odd: str) -> None:
     breaker = make_breaker()
@@ -211,6 +229,39 @@ def test_a_breaker_that_nobody_can_force_says_so_before_and_after() -> None:
     assert "0 of 1 applied, 1 cannot obey" in said(after)
     assert "cannot obey: known by its events alone" in said(after)
     assert 'data-deaf="1"' in after
+
+
+def test_a_policys_last_probe_which_leaves_out_all_does_not_count_to_nothing(
+    viewer: Client,
+) -> None:
+    breaker = make_breaker(instances=["a"])
+    fleet = Actor(kind="policy", id=7, name="fleet", can=frozenset())
+    wish = OverrideWish(
+        mode=Mode.FORCED_OPEN, reason="Probing with a", expires_at=None, excepted=("a",)
+    )
+    override_breaker(breaker, wish=wish, by=fleet, now=timezone.now())
+
+    page = said(text_of(viewer, f"/breakers/{breaker.pk}/"))
+
+    assert "0 of 0" not in page
+    assert (
+        "Forced open by policy fleet: on no live instance. Each instance follows its own judgement."
+    ) in page
+    assert "Forced open by policy fleet at" in page  # among who did what
+
+
+def test_an_override_whose_time_is_over_is_not_said_to_hold_what_dropped_it(viewer: Client) -> None:
+    breaker = make_breaker()
+    Instance.objects.update(connected=True)
+    overridden(breaker)
+    # Its instance confirmed it, and dropped it at its end; the panel has not noted the end yet.
+    BreakerInstance.objects.update(applied_revision=breaker.overrides.get().revision)
+    Override.objects.update(expires_at=timezone.now())
+
+    page = text_of(viewer, f"/breakers/{breaker.pk}/")
+
+    assert '<b class="word">Closed</b>' in page
+    assert "Closed in the one instance. Calls to catalog go through." in said(page)
 
 
 def test_what_is_planned_stands_on_the_page_and_says_what_it_waits_for(viewer: Client) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import html
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from breakers.desired.override import OverrideWish, override_breaker
+from breakers.access import Actor
+from breakers.desired.override import OverrideWish, override_breaker, release_breaker
 from breakers.desired.plan import plan_override
-from breakers.models import Breaker, PlannedOverride, Role
+from breakers.models import Breaker, Override, PlannedOverride, Role
 from breakers.states import Mode
+from dashboard.pages.episodes import fold
 from tests.dashboard.pages.test_pages import signed_in, text_of
 from tests.support.make import make_actor, make_breaker
 
@@ -77,3 +80,58 @@ def test_what_lies_outside_is_not_listed_as_planned() -> None:
     make_breaker(environment="dev")
 
     assert "not yours" not in text_of(signed_in(Role.OPERATOR, "dev"), "/overrides/")
+
+
+def test_what_a_policy_did_in_one_go_is_one_row() -> None:
+    breaker, other = make_breaker("catalog"), make_breaker(service="feed", target="mail")
+    fleet = Actor(kind="policy", id=7, name="fleet", can=frozenset())
+    start = timezone.now() - HOUR
+
+    def force(by: Actor, reason: str, minute: int, *, on: Breaker = breaker, **more: Any) -> None:
+        now = start + minute * timedelta(minutes=1)
+        wish = OverrideWish(mode=Mode.FORCED_OPEN, reason=reason, expires_at=now + HOUR, **more)
+        override_breaker(on, wish=wish, by=by, now=now)
+        Override.objects.filter(ended_at=None).update(created_at=now)
+
+    force(make_actor(name="ana"), "by hand first", 0)
+    force(fleet, "2 of 3 opened", 1)
+    force(fleet, "probing", 2, excepted=("a",))
+    force(fleet, "a opened again", 3)
+    force(fleet, "probing", 4, excepted=("b",))
+    release_breaker(
+        breaker, reason="1 has recovered", by=fleet, now=start + 5 * timedelta(minutes=1)
+    )
+    force(fleet, "of another breaker", 6, on=other)
+    force(fleet, "which goes on", 7, on=other, excepted=("a",))
+
+    page = text_of(signed_in(Role.VIEWER), "/overrides/")
+
+    [policys, anas] = re.findall(r'<tr data-key="ended-.*?</tr>', page, re.S)
+    assert "2 of 3 opened 2 holds, 2 probes policy fleet 4 min 00 s released" in said(policys)
+    assert "by policy fleet: 1 has recovered" in said(policys)
+    assert "by hand first ana 1 min 00 s replaced" in said(anas)
+
+
+def ended(breaker: int, end: str, *, by: int | None = 7) -> Override:
+    kind = "person" if by is None else "policy"
+    return Override(breaker_id=breaker, by_kind=kind, by_id=by or 1, end=end, excepted=[])
+
+
+def test_a_row_of_which_the_beginning_was_not_read_says_so() -> None:
+    read = [ended(1, "released"), ended(2, "expired", by=None), ended(1, "replaced")]
+
+    cut, alone = fold(read, all_read=False)
+
+    assert (cut.folded, alone.folded) == ("the last of it: 2 holds", "")
+    assert [one.folded for one in fold(read)] == ["2 holds", ""]
+
+
+def test_another_policy_or_a_gap_begins_another_row() -> None:
+    read = [
+        ended(1, "released"),
+        ended(1, "expired"),
+        ended(1, "replaced", by=8),
+        ended(1, "replaced", by=8),
+    ]
+
+    assert [len(one.overrides) for one in fold(read)] == [1, 1, 2]
