@@ -203,7 +203,9 @@ def _replay(breaker: BreakerView, found: Sequence[_Seen], now: datetime) -> Repl
             steps.append(Step(row.outbox_id, at, None, row.broken))
             continue
         if before[row.instance_id] is instance:
-            before[row.instance_id] = _as(instance, row.before_state, row.before_natural, None)
+            was = _as(instance, row.before_state, row.before_natural, None)
+            # Unknown before: lost, or not there yet. It is back by this row, and nobody misses a newcomer.
+            before[row.instance_id] = msgspec.structs.replace(was, lost=False)
         after = _as(instance, row.state, row.natural_state, _at(row.since))
         after = _in_its_outage(after, then.get(row.instance_id), instance)
         then[row.instance_id] = after

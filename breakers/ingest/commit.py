@@ -308,7 +308,8 @@ async def _lock(
             for row in rows
             if row.event.boot is not None
         }
-        if not (strangers or whole or care.looks):
+        # Who reports what it has applied does so because its breaker has just been moved by hand.
+        if not (strangers or whole or reported or care.looks):
             locked.breakers = ledger.expected(breakers)
             ids = sorted(breakers)
             changes = [locked.breakers[id].change for id in ids]

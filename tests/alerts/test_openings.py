@@ -100,7 +100,7 @@ def test_a_mail_says_who_forces_it_and_why() -> None:
     Caller()("PUT", f"/breakers/{breaker.pk}/override", wish)
     opens(breaker, "orders-1")
 
-    assert "to be forced closed by test (“the probe lies”), without an end" in mailed().body
+    assert "to be forced closed by key test (“the probe lies”), without an end" in mailed().body
 
 
 def test_who_moved_it_in_the_service_itself_is_not_named_for_a_command_of_long_ago() -> None:

@@ -75,13 +75,12 @@ def test_postgres_freezes_and_what_is_not_known_is_not_claimed(broken_stack: Sta
         for hand in (stuck, doubtful):
             eventually(lambda: hand.is_put_right("closed", 0), within=RIGHT_WITHIN_S)  # noqa: B023
 
-        with stop_at(owner_url, "override", "AT COMMIT") as stop:
+        with stop_at(owner_url, "override", "AT COMMIT") as stop, held(broken_stack, stuck):
             at_commit = beside.submit(force_many, doubtful)
             stop.reached()
-            # One caller's calls wait for each other.
             in_a_statement = beside.submit(stuck.try_to_force)
             eventually(
-                lambda: are_waiting(broken_stack, for_="advisory") == 2, within=RIGHT_WITHIN_S
+                lambda: are_waiting(broken_stack, for_="transactionid"), within=RIGHT_WITHIN_S
             )
             with frozen(broken_stack, "postgres"):
                 assert "Nothing was changed" in detail(in_a_statement.result())

@@ -47,7 +47,9 @@ def stop_at(superuser_url: str, table: str, when: str) -> Iterator[Stop]:
     with psycopg.connect(superuser_url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [_KEY])
         connection.execute(
-            "CREATE OR REPLACE FUNCTION test_stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            "CREATE OR REPLACE FUNCTION test_stop() RETURNS trigger LANGUAGE plpgsql"
+            # Control calls give up on a lock after seconds; this wait ends with the block alone.
+            " SET lock_timeout = 0 AS $$ BEGIN"
             f" PERFORM pg_advisory_lock_shared({_KEY}); PERFORM pg_advisory_unlock_shared({_KEY});"
             " RETURN coalesce(NEW, OLD); END $$"
         )
