@@ -190,8 +190,10 @@ class ManyIn(Body):
         """Raises Invalid for an empty match that was not meant, and for one of the past."""
         if self.match.at is not None:
             raise Invalid([FieldError(("match", "at"), "what is past cannot be touched")])
-        # By a former name one finds what it is called now.
         said = self.match
+        for name in Match.__struct_fields__:
+            storable(("match", name), getattr(said, name))
+        # By a former name one finds what it is called now.
         said.service = current_service(actor, said.service, environment=said.environment)
         match = said.match()
         try:

@@ -36,7 +36,6 @@ _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyR
 _AGAIN = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
-    psycopg.errors.LockNotAvailable,
     psycopg.errors.CheckViolation,  # a partition that was dropped under us
     psycopg.errors.ForeignKeyViolation,  # a remembered row that was pruned
     GoneFromRegistry,
@@ -148,6 +147,12 @@ class Writer:
             effects = await self._commit_with_retries(group)
         except BeyondBound as beyond:
             await self._write_within(group, beyond)
+            return
+        except psycopg.errors.LockNotAvailable:
+            # For seconds already, and to try again takes as long again from all that wait behind.
+            _log.warning("held elsewhere", jobs=len(group))
+            held = Overloaded("A breaker of these is held by somebody else.", retry_after=2)
+            self._answer_all(group, held)
             return
         except _AWAY as problem:
             await self._let_go()

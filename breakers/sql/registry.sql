@@ -47,6 +47,11 @@ JOIN breaker t ON t.id = f.target_id
 WHERE f.kind = 'breaker'
 
 -- name: make_breakers
-INSERT INTO breaker (service_id, name, made_by_id)
-SELECT * FROM unnest(%(services)s::bigint[], %(names)s::text[], %(keys)s::bigint[]) ORDER BY 1, 2
-ON CONFLICT DO NOTHING RETURNING id, service_id, name
+-- Boards hear of them at once: what names a breaker need not say in which state it is.
+WITH made AS (
+    INSERT INTO breaker (service_id, name, made_by_id)
+    SELECT * FROM unnest(%(services)s::bigint[], %(names)s::text[], %(keys)s::bigint[]) ORDER BY 1, 2
+    ON CONFLICT DO NOTHING RETURNING id, service_id, name
+),
+touched AS (INSERT INTO touched (breakers) SELECT array_agg(id) FROM made HAVING count(*) > 0)
+SELECT id, service_id, name FROM made

@@ -4,10 +4,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
 
-from breakers.models import Event, OutboxRow
+from breakers.models import Breaker, Event, OutboxRow
 from tests.support import make
 from tests.support.web import Web
 
@@ -409,3 +411,18 @@ async def test_more_failures_than_calls_are_no_more_than_all_of_them(web: Web) -
     await web.post_events(event(metrics={"calls": 5, "failed": 9, "window": 10}))
 
     assert (await web.breaker("orders", "catalog"))["failure_rate"] == 100
+
+
+async def test_a_breaker_that_somebody_holds_is_waited_for_once(web: Web) -> None:
+    """Three times would hold up whatever waits behind for as long."""
+    await web.post_events(event())
+    breaker = await Breaker.objects.aget()
+    async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as holder:
+        await holder.execute("SELECT FROM breaker WHERE id = %s FOR UPDATE", [breaker.pk])
+        async with asyncio.timeout(9):
+            refused = await web.post_events(event())
+
+    assert refused.status_code == 503
+    assert "held by somebody else" in refused.json()["detail"]
+    assert int(refused.headers["retry-after"]) > 0
+    assert (await web.post_events(event())).status_code == 202

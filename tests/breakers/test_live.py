@@ -100,6 +100,19 @@ async def test_a_change_that_no_message_told_of_is_found_in_the_database(web: We
         )
 
 
+async def test_a_breaker_that_is_named_and_in_no_state_yet_is_told_too(web: Web) -> None:
+    async with web.socket("/live/v1") as socket:
+        watcher = Watcher(socket)
+        await watcher.subscribe()
+        await watcher.take()
+
+        await web.post_events(event(type="note", to=None, detail="deployed"))
+
+        await asyncio.wait_for(
+            watcher.until(lambda board: [b["state"] for b in board.values()] == ["unknown"]), 4
+        )
+
+
 async def test_a_limited_key_sees_its_limits_alone(web: Web) -> None:
     _, key = await sync_to_async(make_key)(name="dev", scopes=["read"], environment="dev")
     await web.post_events(event(environment="dev"), event())

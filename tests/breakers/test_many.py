@@ -56,7 +56,11 @@ def test_a_dry_run_lists_what_it_would_touch_and_touches_nothing() -> None:
 @pytest.mark.parametrize("act", ["", "/release"])
 @pytest.mark.parametrize(
     ("match", "place"),
-    [({"state": "ajar"}, "state"), (ORDERS | {"at": "2020-01-01T00:00:00Z"}, "at")],
+    [
+        ({"state": "ajar"}, "state"),
+        ({"service": "a\0"}, "service"),
+        (ORDERS | {"at": "2020-01-01T00:00:00Z"}, "at"),
+    ],
 )
 def test_a_match_that_cannot_be_is_refused_at_its_place(
     match: dict[str, str], place: str, act: str

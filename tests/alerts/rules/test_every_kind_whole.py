@@ -197,6 +197,12 @@ async def test_instance_lost(fleet: Fleet) -> None:
         await fleet.resolves()
 
 
+async def test_nobody_misses_instances_that_begin(fleet: Fleet) -> None:
+    await fleet.rule("instance_lost")
+    async with fleet.web.agent(CLOSED, instance="two"), fleet.web.agent(CLOSED, instance="three"):
+        await fleet.is_quiet()
+
+
 @pytest.mark.parametrize(
     ("kind", "bad", "good"),
     [
