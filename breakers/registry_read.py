@@ -86,6 +86,7 @@ def _inside(row: BreakerInstance, wish: _Wish) -> dict[str, Any]:
         "natural_state": row.natural_state,
         "since": told_time(row.since),
         "not_closed_since": told_time(row.not_closed_since),
+        "probe_due_at": told_time(row.probe_due_at) if instance.lost_at is None else None,
         "last_seen": told_time(instance.last_seen),
         "connected": instance.connected,
         "lost_at": told_time(instance.lost_at),

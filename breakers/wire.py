@@ -65,6 +65,8 @@ class EventBody(Struct, frozen=True, rename={"from_": "from"}, gc=False):
     labels: Labels | None = None
     natural_state: Reported | None = None
     metrics: Metrics | None = None
+    probe_due_at: Time | None = None
+    """While open: when the next call is let through as a probe. In the past, it waits for that call."""
 
 
 class EventIn(EventBody, frozen=True, kw_only=True, gc=False):
@@ -102,6 +104,7 @@ class Happened(Struct, frozen=True, kw_only=True, gc=False):
     library: str | None = None
     labels: dict[str, str] | None = None
     metrics: Metrics | None = None
+    probe_due_at: datetime | None = None
     origin: Origin = Origin.AGENT
 
 
@@ -114,6 +117,7 @@ class BreakerHello(Struct, frozen=True):
     target: Target | None = None
     library: Target | None = None
     since: Time | None = None
+    probe_due_at: Time | None = None
     seq: Seq | None = None
     applied_revision: Seq | None = None
     config: dict[str, Any] = {}
@@ -278,6 +282,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     since: datetime | None
     not_closed_since: datetime | None
     """The beginning of the outage, its probes included: since when some live instance is not closed."""
+    probe_due_at: datetime | None
+    """When the first of the open instances lets a call through as a probe; in the past, it waits for that call."""
     naturally_open: int
     """Live instances that an override holds and whose library would be open: what rules judge."""
     failure_rate: float | None

@@ -98,7 +98,8 @@ def get_breaker_instances(
     """The breaker inside each instance that is not retired: its `state`, what the library itself is
     (`natural_state`), and what became of what is wished: the mode `wanted` of it (null: as the library judges), the
     `revision` of that, the `applied_revision`, and `drift` where they differ: `behind`, `refused` or `contradicts`
-    (the state is another than what is wanted), with `since`. `last_refusal` stays after a later success."""
+    (the state is another than what is wanted), with `since`. `last_refusal` stays after a later success.
+    `probe_due_at`: when an open one lets the next call through as a probe; in the past, it waits for that call."""
     breaker = access.breaker_to_see(request.auth, breaker_id)
     items, next_ = instances_of(breaker, limit=limit, cursor=cursor)
     return Rows(items=items, next=next_)

@@ -71,6 +71,8 @@ class SummaryOut(Schema):
     """Live instances that an agent speaks for; the other live ones are known by events alone."""
     since: datetime | None
     not_closed_since: datetime | None
+    probe_due_at: datetime | None = None
+    """When the first of the open instances lets a call through as a probe; in the past, it waits for that call."""
     naturally_open: int | None = None
     failure_rate: float | None = None
     rate_of: Literal["trials", "before"] | None = None

@@ -80,7 +80,7 @@ _DERIVED = (
     "event_id",
 )
 # What events say beside the state is not history's: null keeps it.
-_BESIDE = dict.fromkeys(("metrics", "metrics_at", "library", "labels"))
+_BESIDE = dict.fromkeys(("metrics", "metrics_at", "library", "labels", "probe_due_at"))
 
 
 def _store(row: Any) -> None:

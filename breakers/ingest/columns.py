@@ -84,9 +84,12 @@ def known_of(pairs: Set[Pair], rows: Iterable[Sequence[Any]]) -> dict[Pair, Know
 
 
 def columns_of_states(
-    pairs: Sequence[Pair], held: Sequence[Held | None], samples: Sequence[Sample]
+    pairs: Sequence[Pair],
+    held: Sequence[Held | None],
+    samples: Sequence[Sample],
+    dues: list[datetime | None],
 ) -> dict[str, str]:
-    """What `store_states` takes: of each pair its state, and what was said beside it."""
+    """What `store_states` takes: of each pair its state, what was said beside it, and when its probe is due."""
     last = [item and item.last for item in held]
     columns: dict[str, list[Any]] = {
         "breaker_id": [breaker for breaker, _ in pairs],
@@ -107,6 +110,7 @@ def columns_of_states(
         "metrics_at": [item.metrics_at for item in samples],
         "library": [item.library for item in samples],
         "labels": [as_json(item.labels) for item in samples],
+        "probe_due_at": dues,
     }
     return {name: array(values) for name, values in columns.items()}
 

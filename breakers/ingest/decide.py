@@ -24,6 +24,7 @@ from breakers.ingest.registry import GoneFromRegistry, Registry
 from breakers.ingest.remembered import Seen
 from breakers.ingest.rows import Pair, Row, as_json, columns_of_events
 from breakers.ingest.statements import Statements
+from breakers.ingest.validate import amiss_in_due
 from breakers.states import Origin, State
 from breakers.wire import DETAIL_MAX, BreakerHello, Cause, Happened
 
@@ -193,6 +194,9 @@ class Decisions:
             seq=seq,
             at=at,
             reason="hello",
+            probe_due_at=None
+            if amiss_in_due(item.probe_due_at, at=self._now)
+            else item.probe_due_at,
         )
 
     async def _report(self, reports: Mapping[Pair, Report]) -> None:
@@ -311,6 +315,7 @@ class Decisions:
         reason: str,
         detail: str | None = None,
         cause: Cause = "unknown",
+        probe_due_at: datetime | None = None,
     ) -> Row:
         """A state change, or a note where it is one to no state."""
         held = self._ledger.held.get((breaker, instance))
@@ -332,6 +337,7 @@ class Decisions:
             cause=cause,
             reason=reason,
             detail=detail,
+            probe_due_at=probe_due_at,
             origin=Origin.SERVER,
         )
         return Row(service, (breaker, instance), event, at)

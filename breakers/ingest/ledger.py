@@ -20,7 +20,7 @@ from breakers.ingest.columns import (
 from breakers.ingest.remembered import Known, Remembered, Seen
 from breakers.ingest.rows import Pair, Row
 from breakers.ingest.statements import Statements
-from breakers.states import Change, Held, transition
+from breakers.states import Change, Held, State, transition
 
 
 class RankMoved(Exception):
@@ -57,6 +57,8 @@ class Ledger:
         self._metrics_at: dict[Pair, datetime | None] = {}
         self._moved: set[Pair] = set()
         self._samples: dict[Pair, Sample] = {}
+        self._dues: dict[tuple[Pair, str], datetime] = {}
+        """When a probe is due, by the id of the state change that this is said of."""
         self._late: set[Pair] = set()
         self._unsure: dict[Pair, list[datetime]] = {}
         """Of which the order of ranks may not be that of times any more, and around when."""
@@ -186,7 +188,12 @@ class Ledger:
         self._written_up = None
         for row in rows:
             event, pair = row.event, row.pair
-            if event.metrics is not None or event.library is not None or event.labels is not None:
+            if (
+                event.metrics is not None
+                or event.library is not None
+                or event.labels is not None
+                or event.probe_due_at is not None
+            ):
                 self._note_sample(row)
             if event.type != "state_change":
                 continue
@@ -277,6 +284,26 @@ class Ledger:
             self.changed.add(pair[0])
         sample.library = event.library or sample.library
         sample.labels = event.labels or sample.labels
+        if event.probe_due_at is not None:
+            self._note_due(row, event.probe_due_at)
+
+    def _note_due(self, row: Row, due: datetime) -> None:
+        """A state change says it of itself; a sample of the one that stands, if it is older than neither that nor
+        the newest sample."""
+        event, held = row.event, self.held[row.pair]
+        if event.type == "state_change":
+            self._dues[row.pair, event.event_id] = due
+        elif held is not None:
+            newest = self._metrics_at.get(row.pair) or held.last.occurred_at
+            if row.occurred_at >= max(newest, held.last.occurred_at):
+                self._dues[row.pair, held.last.event_id] = due
+                self.changed.add(row.breaker_id)
+
+    def _due(self, pair: Pair) -> datetime | None:
+        held = self.held[pair]
+        if held is None or held.state is not State.OPEN:
+            return None
+        return self._dues.get((pair, held.last.event_id))
 
     def _change_of(self, row: Row) -> Change:
         event = row.event
@@ -307,7 +334,8 @@ class Ledger:
         pairs = sorted(self._moved | self._samples.keys())
         held = [self.held[pair] for pair in pairs]
         samples = [self._samples.get(pair) or NOTHING for pair in pairs]
-        states = columns_of_states(pairs, held, samples) if pairs else None
+        dues = [self._due(pair) for pair in pairs]
+        states = columns_of_states(pairs, held, samples, dues) if pairs else None
         news = [item for item in self._judged if item.is_news]
         self._written_up = Writing(states, columns_of_outbox(news) if news else None, len(news))
 

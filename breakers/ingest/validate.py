@@ -15,6 +15,9 @@ from breakers.wire import DETAIL_MAX, EventBody, EventIn, Happened
 
 OLDEST = timedelta(days=7)
 AHEAD = timedelta(minutes=5)
+WAIT_MAX = timedelta(days=1)
+# A breaker that nobody calls says for as long as it lives when its probe was due.
+WAITED_MAX = timedelta(days=365)
 _STEP = timedelta(microseconds=1)
 _STATES = {state.value: state for state in State}
 _Body = TypeVar("_Body", bound=EventBody)
@@ -153,6 +156,10 @@ def happened(
             errors.append(FieldError(("occurred_at",), "is older than 7 days"))
         elif at > clock.now + AHEAD:
             errors.append(FieldError(("occurred_at",), "is more than 5 minutes ahead"))
+    # Against the event's own time: both are by one clock, whatever that says.
+    wrong = amiss_in_due(body.probe_due_at, at=at)
+    if wrong:
+        errors.append(FieldError(("probe_due_at",), wrong))
     if errors:
         return errors
     clock.passed(at)
@@ -178,7 +185,18 @@ def happened(
         library=body.library or None,
         labels=body.labels or None,
         metrics=body.metrics,
+        probe_due_at=body.probe_due_at and body.probe_due_at.astimezone(UTC),
     )
+
+
+def amiss_in_due(due: datetime | None, *, at: datetime) -> str | None:
+    """What is wrong with the time of a probe that is said at `at`, if anything is."""
+    if due is None:
+        return None
+    # By differences, for a sum could leave the calendar.
+    if due - at > WAIT_MAX:
+        return "is more than a day after the event"
+    return "is more than a year before the event" if at - due > WAITED_MAX else None
 
 
 def enveloped(

@@ -59,6 +59,7 @@ def _row(found: Mapping[str, Any]) -> Row:
         agents=found["agents"],
         since=found[f"{gravest}_since"],
         not_closed_since=found["not_closed_since"],
+        probe_due_at=found["probe_due_at"],
         naturally_open=found["naturally_open"],
         failure_rate=_rounded(found["failure_rate"]),
         rate_of=found["rate_of"],

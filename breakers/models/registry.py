@@ -208,6 +208,8 @@ class BreakerInstance(models.Model):
     labels = models.JSONField(db_default={})
     metrics = models.JSONField(null=True)
     metrics_at = models.DateTimeField(null=True)
+    probe_due_at = models.DateTimeField(null=True)
+    """While open: when the library lets the next call through as a probe; null: not known."""
 
     applied_revision = models.BigIntegerField(db_default=0)
     applied_at = models.DateTimeField(null=True)

@@ -28,6 +28,7 @@ CROSS JOIN LATERAL (
            max(since) FILTER (WHERE state = 'closed')           AS closed_since,
            min(since) FILTER (WHERE state = 'unknown')          AS unknown_since,
            min(not_closed_since) FILTER (WHERE live)            AS not_closed_since,
+           min(probe_due_at) FILTER (WHERE state = 'open')      AS probe_due_at,
            count(*) FILTER (WHERE natural_state = 'open' AND state IN ('forced_open', 'forced_closed'))
                                                                 AS naturally_open,
            CASE WHEN sum(calls) FILTER (WHERE rate IS NOT NULL) > 0
@@ -45,7 +46,8 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT i.lost_at IS NULL AS live,
                CASE WHEN i.lost_at IS NULL THEN bi.state ELSE 'unknown' END AS state,
-               bi.natural_state, bi.since, bi.not_closed_since, bi.applied_revision, bi.refused_revision,
+               bi.natural_state, bi.since, bi.not_closed_since, bi.probe_due_at, bi.applied_revision,
+               bi.refused_revision,
                (o.instances IS NULL OR i.name = ANY(o.instances))
                    AND NOT i.name = ANY(coalesce(o.excepted, '{}')) AS inside,
                i.connected IS NULL AS deaf, m.calls, m.span,

@@ -135,19 +135,20 @@ SELECT instance_id, boot, first_at FROM boot WHERE instance_id = ANY(%(instances
 SELECT instance_id, count(*) FROM boot WHERE instance_id = ANY(%(instances)s) GROUP BY 1
 
 -- name: store_states
--- The state of each breaker instance, and what events say beside it; of that, null keeps what is known.
+-- The state of each breaker instance, and what events say beside it; of that, null keeps what is known. When a probe
+-- is due is said of one state change, and known no longer than that stands.
 INSERT INTO breaker_instance AS held (breaker_id, instance_id, state, natural_state, since, not_closed_since,
-    cause, reason, detail, boot, seq, at, origin, event_id, metrics, metrics_at, library, labels)
+    cause, reason, detail, boot, seq, at, origin, event_id, metrics, metrics_at, library, labels, probe_due_at)
 SELECT breaker_id, instance_id, state, natural_state, since, not_closed_since, cause, reason, detail, boot, seq, at,
-       origin, event_id, metrics, metrics_at, library, coalesce(labels, '{}')
+       origin, event_id, metrics, metrics_at, library, coalesce(labels, '{}'), probe_due_at
 FROM unnest(
     %(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(state)s::text[], %(natural_state)s::text[],
     %(since)s::timestamptz[], %(not_closed_since)s::timestamptz[], %(cause)s::text[], %(reason)s::text[],
     %(detail)s::text[], %(boot)s::text[], %(seq)s::bigint[], %(at)s::timestamptz[], %(origin)s::text[],
     %(event_id)s::text[], %(metrics)s::jsonb[], %(metrics_at)s::timestamptz[], %(library)s::text[],
-    %(labels)s::jsonb[])
+    %(labels)s::jsonb[], %(probe_due_at)s::timestamptz[])
     AS a (breaker_id, instance_id, state, natural_state, since, not_closed_since, cause, reason, detail, boot, seq,
-          at, origin, event_id, metrics, metrics_at, library, labels)
+          at, origin, event_id, metrics, metrics_at, library, labels, probe_due_at)
 ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
     state = EXCLUDED.state, natural_state = EXCLUDED.natural_state, since = EXCLUDED.since,
     not_closed_since = EXCLUDED.not_closed_since, cause = EXCLUDED.cause, reason = EXCLUDED.reason,
@@ -155,7 +156,9 @@ ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
     origin = EXCLUDED.origin, event_id = EXCLUDED.event_id,
     metrics = coalesce(EXCLUDED.metrics, held.metrics), metrics_at = coalesce(EXCLUDED.metrics_at, held.metrics_at),
     library = coalesce(EXCLUDED.library, held.library),
-    labels = CASE WHEN EXCLUDED.labels = '{}' THEN held.labels ELSE EXCLUDED.labels END
+    labels = CASE WHEN EXCLUDED.labels = '{}' THEN held.labels ELSE EXCLUDED.labels END,
+    probe_due_at = coalesce(EXCLUDED.probe_due_at,
+                            CASE WHEN EXCLUDED.event_id = held.event_id THEN held.probe_due_at END)
 
 -- name: fill_outbox
 -- In the order given.

@@ -60,5 +60,5 @@ INSERT INTO disorder (breaker_id, instance_id) VALUES (%(breaker)s, %(instance)s
 
 -- name: set_unknown
 UPDATE breaker_instance SET state = 'unknown', natural_state = NULL, since = NULL, not_closed_since = NULL, cause = NULL, reason = NULL,
-    detail = NULL, boot = NULL, seq = NULL, at = NULL, origin = NULL, event_id = NULL
+    detail = NULL, boot = NULL, seq = NULL, at = NULL, origin = NULL, event_id = NULL, probe_due_at = NULL
 WHERE breaker_id = %(breaker)s AND instance_id = %(instance)s

@@ -46,6 +46,7 @@ def summary(number: int = 1, *, service: str = "orders", reason: str = "") -> Su
         agents=1,
         since=NOW,
         not_closed_since=NOW,
+        probe_due_at=None,
         naturally_open=0,
         failure_rate=50.0,
         rate_of=None,

@@ -32,6 +32,7 @@ def summary(**named: Any) -> Summary:
         "agents": 1,
         "since": None,
         "not_closed_since": None,
+        "probe_due_at": None,
         "naturally_open": 0,
         "failure_rate": None,
         "rate_of": None,
