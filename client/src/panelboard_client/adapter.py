@@ -135,6 +135,11 @@ class Adapter:
         """The state that the library itself is in. Reads only; waits for nothing."""
         raise NotImplementedError
 
+    def probe_due_at(self) -> Optional[float]:
+        """When the open breaker lets the next call through as a trial: seconds since the epoch;
+        None if it does not say. Reads only, in guarded calls too; waits for nothing."""
+        return None if self.due is None else time.time() + self.due - time.monotonic()
+
     def config(self) -> Dict[str, Any]:
         raise NotImplementedError
 

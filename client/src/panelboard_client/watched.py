@@ -14,7 +14,15 @@ from typing import Any, Callable, Dict, Optional
 
 from panelboard_client.adapter import Adapter, Counts, Force, Why
 from panelboard_client.desired import Standing, Step
-from panelboard_client.wire import CLOSED, OPEN, Applied, Order, rfc3339
+from panelboard_client.wire import (
+    CLOSED,
+    MAX_DUE_S,
+    MIN_DUE_S,
+    OPEN,
+    Applied,
+    Order,
+    rfc3339,
+)
 
 log = logging.getLogger("panelboard_client")
 
@@ -191,11 +199,13 @@ class Watched:
     def describe(self) -> Dict[str, Any]:
         """This breaker in a hello."""
         with self._lock:
+            due = self._probe_due_at(time.time())
             told = {
                 "breaker": self.name,
                 "state": self.state,
                 "natural_state": self._natural,
                 "since": rfc3339(self._since),
+                "probe_due_at": None if due is None else rfc3339(due),
                 "seq": self._seq,
                 "target": self.target,
                 "library": self.adapter.library,
@@ -316,6 +326,18 @@ class Watched:
             at=at,
             target=self.target,
             library=self.adapter.library,
+            probe_due_at=self._probe_due_at(at),
             **fields,
         )
         return at
+
+    def _probe_due_at(self, now: float) -> Optional[float]:
+        """What the library says of it, if that can be: the rest is told without."""
+        if self.state != OPEN:
+            return None
+        try:
+            due = self.adapter.probe_due_at()
+        except Exception:
+            self.faults += 1
+            return None
+        return due if due is not None and MIN_DUE_S <= due - now <= MAX_DUE_S else None

@@ -24,6 +24,8 @@ MAX_REASON = 64
 MAX_DETAIL = 2000
 MAX_BREAKERS = 1000
 """What a hello may carry."""
+MIN_DUE_S, MAX_DUE_S = -365 * 86400, 86400
+"""How far from now a probe may be due; the panel would refuse the whole event past that."""
 MAX_BATCH = 200
 """Events a frame: 200 of the longest stay well under the 1 MiB that a frame may have."""
 
@@ -46,6 +48,8 @@ class Event(NamedTuple):
     reason: Optional[str] = None
     detail: Optional[str] = None
     metrics: Optional[Dict[str, Any]] = None
+    probe_due_at: Optional[float] = None
+    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -237,5 +241,6 @@ def _event(event: Event) -> Dict[str, Any]:
         "reason": event.reason,
         "detail": event.detail,
         "metrics": event.metrics,
+        "probe_due_at": None if event.probe_due_at is None else rfc3339(event.probe_due_at),
     }
     return {key: value for key, value in fields.items() if value is not None}

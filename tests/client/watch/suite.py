@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -96,6 +97,33 @@ class Suite:
         assert (event["metrics"]["calls"], event["metrics"]["failed"]) == (4, 3)
         assert self.is_refused(watched)
         assert watched.told() == [("closed", "open", "automatic")]
+
+    def test_an_open_breaker_says_when_its_probe_is_due(self, watched: Watched) -> None:
+        began = time.time()
+        self.fail(watched, 3)
+        latest = time.time() + MINUTE
+
+        def is_due(said: dict[str, Any]) -> bool:
+            due = datetime.fromisoformat(said["probe_due_at"]).timestamp()
+            # A library's clock may be coarser than ours.
+            return began + MINUTE - 0.1 <= due <= latest + 0.1
+
+        watched.entry.sample(time.monotonic())
+        assert is_due(watched.server.event(to="open"))
+        assert is_due(watched.server.event(type="snapshot"))
+        assert is_due(watched.entry.describe())
+
+        watched.order("forced_open")
+        assert "probe_due_at" not in watched.server.event(to="forced_open")
+        watched.order()
+        assert is_due(watched.server.event(**{"from": "forced_open", "to": "open"}))
+
+    def test_a_wait_that_the_panel_would_refuse_is_left_out(self, watch: Watch) -> None:
+        watched = watch(self.library.make(failures=1, wait_s=2 * 86_400))
+
+        self.fail(watched, 1)
+
+        assert "probe_due_at" not in watched.server.event(to="open")
 
     def test_a_trip_names_the_failure_in_a_line_and_no_more_than_that(
         self, watched: Watched

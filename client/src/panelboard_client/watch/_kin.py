@@ -9,6 +9,7 @@ costs a fifth of a trivial one, are told nothing of refusals, and cannot let a c
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Dict, Optional
 
 from panelboard_client import failure
@@ -36,16 +37,14 @@ class KinAdapter(Adapter):
 
     error: Any = None
     """The library's exception."""
+    in_memory: Any = None
+    """The class of the storage that is no further than this process."""
 
     def state_of(self, state: Any) -> str:
         """A state object's state, in the protocol's words."""
         raise NotImplementedError
 
     def wait_s(self) -> float:
-        raise NotImplementedError
-
-    def time_is_up(self) -> bool:
-        """Whether an open breaker's wait is over."""
         raise NotImplementedError
 
     # The rest is the same.
@@ -68,6 +67,25 @@ class KinAdapter(Adapter):
     def natural(self) -> str:
         # Of the state object in use: no look into a storage that may be far away.
         return self.state_of(self._dressed)
+
+    def time_is_up(self) -> bool:
+        """Whether an open breaker's wait is over."""
+        end = self._end_of_wait()
+        return end is None or datetime.now(timezone.utc) >= end
+
+    def probe_due_at(self) -> Optional[float]:
+        if not isinstance(self.breaker._state_storage, self.in_memory):
+            return None  # it may be far away
+        end = self._end_of_wait()
+        return None if end is None else end.timestamp()
+
+    def _end_of_wait(self) -> Optional[datetime]:
+        opened_at: Optional[datetime] = self.breaker._state_storage.opened_at
+        if not opened_at:
+            return None
+        if opened_at.tzinfo is None:  # UTC, as aiobreaker keeps it, and pybreaker did before 1.1
+            opened_at = opened_at.replace(tzinfo=timezone.utc)
+        return opened_at + timedelta(seconds=self.wait_s())
 
     def config(self) -> Dict[str, Any]:
         return {"fail_max": self.breaker.fail_max, "wait_s": self.wait_s()}

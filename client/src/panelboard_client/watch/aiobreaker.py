@@ -8,11 +8,12 @@ nobody is there to be in the way of.
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, Callable, List, Tuple
 
 import aiobreaker  # type: ignore[import-untyped]
 from aiobreaker.state import CircuitBreakerBaseState  # type: ignore[import-untyped]
+from aiobreaker.storage.memory import CircuitMemoryStorage  # type: ignore[import-untyped]
 
 from panelboard_client.adapter import Force
 from panelboard_client.on_loop import OnLoop
@@ -36,6 +37,7 @@ def adapt(breaker: Any) -> AiobreakerAdapter:
 class AiobreakerAdapter(KinAdapter):
     distribution = "aiobreaker"
     error = aiobreaker.CircuitBreakerError
+    in_memory = CircuitMemoryStorage
 
     def attach(self, watched: Watched) -> None:
         self._loop = OnLoop()
@@ -82,11 +84,6 @@ class AiobreakerAdapter(KinAdapter):
 
     def wait_s(self) -> float:
         return float(self.breaker.timeout_duration.total_seconds())
-
-    def time_is_up(self) -> bool:
-        opened_at = self.breaker._state_storage.opened_at
-        now = datetime.now(timezone.utc).replace(tzinfo=None)  # as the library keeps it
-        return not opened_at or now >= opened_at + self.breaker.timeout_duration
 
     def _gated(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         def call(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

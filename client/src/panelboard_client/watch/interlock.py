@@ -10,6 +10,7 @@ While the service itself has forced, disabled or muted its breaker, that is the 
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -70,6 +71,13 @@ class InterlockAdapter(Adapter):
     def natural(self) -> str:
         # Without the engine's lock: one reference, read once.
         return STATES[self._engine._effective_state_locked()]
+
+    def probe_due_at(self) -> Optional[float]:
+        engine, machine = self._engine, self._engine._machine
+        if engine._shared_view is not None or machine.state is not State.OPEN:
+            return None  # another process says when, by a clock of the store's
+        end: float = machine._opened_at + machine._wait_duration()
+        return time.time() + end - machine._clock.monotonic()
 
     def config(self) -> Dict[str, Any]:
         return {name: _plain(value) for name, value in asdict(self._engine._config).items()}

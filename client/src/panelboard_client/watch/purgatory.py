@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from purgatory.domain.model import ClosedState, Context, OpenedState
 from purgatory.service._async.circuitbreaker import AsyncCircuitBreaker
@@ -88,6 +88,10 @@ class PurgatoryAdapter(Adapter):
 
     def natural(self) -> str:
         return STATES[self._context.state]
+
+    def probe_due_at(self) -> Optional[float]:
+        opened_at = self._context.opened_at
+        return None if opened_at is None else opened_at + self._context.ttl
 
     def config(self) -> Dict[str, Any]:
         return {"threshold": self._context.threshold, "ttl": self._context.ttl}

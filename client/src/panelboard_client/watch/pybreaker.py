@@ -7,7 +7,6 @@ does not wait in line for a forced_open, and obeys once it is its turn.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Dict, List, Tuple
 
 import pybreaker
@@ -36,6 +35,7 @@ def adapt(breaker: Any) -> PybreakerAdapter:
 class PybreakerAdapter(KinAdapter):
     distribution = "pybreaker"
     error = pybreaker.CircuitBreakerError
+    in_memory = pybreaker.CircuitMemoryStorage
 
     def attach(self, watched: Watched) -> None:
         with self.breaker._lock:
@@ -73,14 +73,6 @@ class PybreakerAdapter(KinAdapter):
 
     def wait_s(self) -> float:
         return float(self.breaker.reset_timeout)
-
-    def time_is_up(self) -> bool:
-        opened_at = self.breaker._state_storage.opened_at
-        if not opened_at:
-            return True
-        if opened_at.tzinfo is None:  # as versions before 1.1 kept it
-            opened_at = opened_at.replace(tzinfo=timezone.utc)
-        return bool(datetime.now(timezone.utc) >= opened_at + timedelta(seconds=self.wait_s()))
 
     def _when_free(self, act: Callable[[], object]) -> bool:
         lock = self.breaker._lock
