@@ -48,6 +48,7 @@ class InstanceRow:
     lead: str
     standing_since: datetime | None
     """As people mean it, after the words of `lead`: the beginning of the outage, its probes included."""
+    probe_due_at: datetime | None
     last_seen: datetime | None
     lost: bool
     deaf: bool
@@ -256,6 +257,7 @@ def _instance_row(one: dict[str, Any]) -> InstanceRow:
         not_closed_since=outage,
         lead=lead,
         standing_since=standing_since,
+        probe_due_at=_moment(one["probe_due_at"]),
         last_seen=_moment(one["last_seen"]),
         lost=one["lost_at"] is not None,
         deaf=one["lost_at"] is None and one["connected"] is None,

@@ -77,15 +77,18 @@ def exact(moment: datetime) -> str:
 
 @register.simple_tag
 def when(moment: datetime | None, how: str = "ago") -> SafeString | str:
-    """A time that stays true: relative (`lasting`, `ago`, `left`) or a `clock`, with the exact one beside it."""
+    """A time that stays true: relative (`lasting`, `ago`, `left`), a `clock`, or both (`probe`), with the exact one beside it."""
     if moment is None:
         return "–"
     now = timezone.now()
     seconds = (now - moment).total_seconds()
+    clock = f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%-d %b, %H:%M}"
     if how == "left":
         said = words.left(-seconds)
     elif how == "clock":
-        said = f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%-d %b, %H:%M}"
+        said = clock
+    elif how == "probe":
+        said = words.probe_due(seconds, clock)
     else:
         said = _WORDS[how](seconds)
     return format_html(

@@ -84,6 +84,13 @@ def left(seconds: float) -> str:
     return lasting(s)
 
 
+def probe_due(seconds: float, clock: str) -> str:
+    """When an open breaker probes: "probe due in 12 s"; past that, which was at `clock`, only the next call moves it."""
+    if seconds < 0:
+        return f"probe due in {lasting(ceil(-seconds))}"
+    return f"probe due since {clock}, no traffic"
+
+
 def _rounded(value: float) -> str:
     """Half away from zero, as browsers round; one digit after the point below ten."""
     if 0 < value < 10:

@@ -18,6 +18,7 @@ export function breaker(named: Partial<Summary> = {}): Summary {
     agents: 1,
     since: "2026-11-09T13:00:00Z",
     not_closed_since: null,
+    probe_due_at: null,
     naturally_open: 0,
     failure_rate: null,
     rate_of: null,

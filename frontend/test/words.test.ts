@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { filteredUnderline, headline, tabTitle, underline } from "../src/model/headline";
 import type { State, Summary } from "../src/model/summary";
-import { ago, breakable, instanceMarks, instanceWords, lasting, left, percent, rateTail, rateWords, smallLine, standingSince } from "../src/model/words";
+import { ago, breakable, instanceMarks, instanceWords, lasting, left, percent, probeDue, rateTail, rateWords, smallLine, standingSince } from "../src/model/words";
 import cases from "./cases/words.json";
 import { breaker } from "./make";
 
@@ -11,6 +11,10 @@ for (const [name, say] of Object.entries({ lasting, ago, left, percent })) {
     for (const [value, said] of cases[name as "lasting"]) assert.equal(say(value as number), said);
   });
 }
+
+test("when a probe is due is said as the server says it", () => {
+  for (const [seconds, clock, said] of cases.probe as [number, string, string][]) assert.equal(probeDue(seconds, clock), said);
+});
 
 test("a name goes on in the next line where the server lets it", () => {
   for (const [name, pieces] of cases.breakable as [string, string[]][]) assert.deepEqual(breakable(name), pieces);

@@ -18,8 +18,13 @@ export function row(summary: Summary, spans: readonly Span[] | null, incident: U
     <div class="what"><b class="word">${word(summary)}</b><div class="small">${since(summary)}</div></div>
     <div class="past"><pb-ribbon .spans=${spans}></pb-ribbon><div class="small"><span>30 min</span><span>${spans === null ? "" : tripWords(spans)}</span></div></div>
     ${rate(summary)} ${instances(summary)}
-    <div class="tag">${tag(summary, spans, incident, rung)}</div>
+    <div class="tag">${probe(summary)}${tag(summary, spans, incident, rung)}</div>
   </li>`;
+}
+
+/** Until when an open breaker waits before it lets a call through, or since when it waits for one. */
+function probe({ probe_due_at: due }: Summary): TemplateResult | typeof nothing {
+  return due === null ? nothing : html`<span class="pill"><pb-time at=${due} as="probe"></pb-time></span>`;
 }
 
 /** What to know next: what is left of an override, how old the last word is, and the incident; or else who is lost. */

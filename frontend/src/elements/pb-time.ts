@@ -1,10 +1,10 @@
-/** A moment in words that stay true: <pb-time at="2026-11-09T14:05:32Z" as="lasting|ago|left">.
+/** A moment in words that stay true: <pb-time at="2026-11-09T14:05:32Z" as="lasting|ago|left|clock|probe">.
  * The exact time is in the tooltip and for screen readers; all of them share one timer. */
 
 import { everySecond, now } from "../live/clock";
-import { ago, lasting, left } from "../model/words";
+import { ago, lasting, left, probeDue } from "../model/words";
 
-export type As = "lasting" | "ago" | "left" | "clock";
+export type As = "lasting" | "ago" | "left" | "clock" | "probe";
 
 const EXACT = new Intl.DateTimeFormat("en-GB", {
   year: "numeric",
@@ -61,11 +61,14 @@ function inWords(as: As, moment: number, at: number): string {
   const seconds = (at - moment) / 1_000;
   if (as === "lasting") return lasting(seconds);
   if (as === "left") return left(-seconds);
-  if (as === "clock") {
-    const today = new Date(moment).toDateString() === new Date(at).toDateString();
-    return (today ? CLOCK : DAY_AND_CLOCK).format(moment);
-  }
+  if (as === "clock") return clock(moment, at);
+  if (as === "probe") return probeDue(seconds, clock(moment, at));
   return ago(seconds);
+}
+
+function clock(moment: number, at: number): string {
+  const today = new Date(moment).toDateString() === new Date(at).toDateString();
+  return (today ? CLOCK : DAY_AND_CLOCK).format(moment);
 }
 
 customElements.define("pb-time", PbTime);

@@ -32,6 +32,8 @@ export interface Summary {
   since: string | null;
   /** The beginning of the outage, its probes included. */
   not_closed_since: string | null;
+  /** When the first of the open instances lets a call through as a probe; in the past, it waits for that call. */
+  probe_due_at: string | null;
   /** Live instances that an override holds and whose library would be open. */
   naturally_open: number;
   failure_rate: number | null;

@@ -37,6 +37,11 @@ export function left(seconds: number): string {
   return lasting(s);
 }
 
+/** When an open breaker probes: "probe due in 12 s"; past that, which was at `clock`, only the next call moves it. */
+export function probeDue(seconds: number, clock: string): string {
+  return seconds < 0 ? `probe due in ${lasting(Math.ceil(-seconds))}` : `probe due since ${clock}, no traffic`;
+}
+
 /** "71%", "0.4%"; one digit after the point only where it says something. */
 export function percent(rate: number): string {
   const rounded = rate > 0 && rate < 10 ? Math.round(rate * 10) / 10 : Math.round(rate);

@@ -69,6 +69,21 @@ def link(page: str, name: str) -> str:
     return html.unescape(href).split("#")[0]
 
 
+@pytest.mark.parametrize("path", ["/", "/breakers/{}/"])
+def test_an_open_breaker_says_when_its_probe_is_due(viewer: Client, path: str) -> None:
+    breaker = make_breaker("catalog-api", state="open")
+    held = BreakerInstance.objects.filter(breaker=breaker)
+    due = timezone.now() - SECOND
+
+    held.update(probe_due_at=due)
+    shown = said(text_of(viewer, path.format(breaker.pk)))
+    assert re.search(r"Open .* probe due since [^.]*, no traffic", shown)
+
+    held.update(probe_due_at=due + 600 * SECOND)
+    shown = said(text_of(viewer, path.format(breaker.pk)))
+    assert re.search(r"Open .* probe due in 9 min \d\d s", shown)
+
+
 def test_the_trip_and_its_reason_stay_in_sight_however_often_it_is_probed(viewer: Client) -> None:
     breaker = probing(probes=60)
 

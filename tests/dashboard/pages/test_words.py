@@ -53,6 +53,13 @@ def test_numbers_and_spans_are_said_as_the_browser_says_them(name: str) -> None:
         assert getattr(words, name)(value) == said
 
 
+@pytest.mark.parametrize(("seconds", "clock", "said"), CASES["probe"])
+def test_when_a_probe_is_due_is_said_as_the_browser_says_it(
+    seconds: float, clock: str, said: str
+) -> None:
+    assert words.probe_due(seconds, clock) == said
+
+
 @pytest.mark.parametrize(("name", "pieces"), CASES["breakable"])
 def test_a_name_goes_on_in_the_next_line_where_the_browser_lets_it(
     name: str, pieces: list[str]
