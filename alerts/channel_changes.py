@@ -17,6 +17,7 @@ from alerts.channels.webhook import rotated
 from alerts.messages import IncidentPart, Message, RuleRef
 from alerts.models import Channel
 from alerts.sealing import SecretsUnreadable, seal, unseal
+from alerts.sentences import Told
 from breakers.access import Actor
 from breakers.audit import record
 from breakers.errors import Conflict, FieldError, Invalid
@@ -179,7 +180,7 @@ def _test(channel: Channel, now: datetime) -> Outcome:
     parcel = Parcel(
         id=f"msg_{uuid4().hex}",
         message=message,
-        body=kind.render(message, [], {}),
+        body=kind.render(message, [], Told()),
         now=now,
         secrets=sealed.get("made", {}),
     )

@@ -146,8 +146,13 @@ def claim(breaker_ids: Sequence[int], *, now: datetime) -> Claim | None:
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [list(breaker_ids), _CLAIMS])
         ids = [id for (id,) in cursor.fetchall()]
-        if not ids:
-            return None
+    claimed = read(ids, now=now) if ids else None
+    return claimed if claimed and claimed.replays else None
+
+
+def read(ids: list[int], *, now: datetime) -> Claim:
+    """These breakers as a claim has them. Without their locks it is for looking alone."""
+    with connection.cursor() as cursor:
         cursor.execute(_BREAKERS, [ids])
         breakers = cursor.fetchall()
         cursor.execute(_SEEN, {"ids": ids})
@@ -162,7 +167,7 @@ def claim(breaker_ids: Sequence[int], *, now: datetime) -> Claim | None:
     )
     # In the order of reading, so that the last is the top.
     tops = {id: found[-1].outbox_id for id, found in by_breaker.items() if found[-1].outbox_id}
-    return Claim(replays, tops) if replays else None
+    return Claim(replays, tops)
 
 
 def delete_judged(claimed: Claim) -> None:

@@ -18,13 +18,13 @@ from alerts.channels import ChannelKind as Kind
 from alerts.channels import Failed, Outcome, Parcel, channel_kinds
 from alerts.elsewhere import disable_channel
 from alerts.incidents import GIVE_UP_AFTER, supersede
-from alerts.messages import Message, from_json
-from alerts.models import Attempt, Channel, Delivery, DeliveryStatus, IncidentBreaker
-from alerts.openings import openings_of
+from alerts.messages import from_json
+from alerts.models import Attempt, Channel, Delivery, DeliveryStatus, IncidentBreaker, MessageType
 from alerts.read import webhook_id
 from alerts.retry import Dead, Done, RetryAt, next_step
 from alerts.sealing import SecretsUnreadable, unseal
-from alerts.sentences import Opening
+from alerts.sentences import Told
+from alerts.telling import told_of
 from alerts.wake import wake_delivery
 from breakers.access import Actor
 from breakers.audit import record
@@ -117,7 +117,7 @@ def _packed(row: Delivery, kind: Kind, now: datetime) -> tuple[Parcel | None, st
         with transaction.atomic():
             if row.body is None:
                 message, breakers = from_json(row.message), summaries(_breakers(row))
-                row.body = kind.render(message, breakers, _openings(message, breakers))
+                row.body = kind.render(message, breakers, _told(row, breakers, now))
                 row.save(update_fields=["body"])
             return _parcel(row, now), ""
     except (OperationalError, InterfaceError):
@@ -127,12 +127,11 @@ def _packed(row: Delivery, kind: Kind, now: datetime) -> tuple[Parcel | None, st
         return None, f"The message could not be put together ({type(problem).__name__})."
 
 
-def _openings(message: Message, breakers: Sequence[Summary]) -> dict[str, Opening]:
-    """Why they opened, while that is the question."""
-    incident = message.incident
-    if incident is None or incident.resolved_at is not None:
-        return {}
-    return openings_of(breakers, began_at=incident.started_at)
+def _told(row: Delivery, breakers: Sequence[Summary], now: datetime) -> Told:
+    """What is so and why, while that is the question."""
+    if row.incident is None or row.type == MessageType.RESOLVED:
+        return Told()
+    return told_of(row.incident, breakers, now=now)
 
 
 def _kind_of(channel: Channel) -> tuple[Kind | None, str]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import structlog
 from django.contrib.postgres.aggregates import ArrayAgg
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from alerts.matchers import BadMatcher, Matcher, all_hold, parse_matchers
 from alerts.models import Rule
@@ -69,15 +69,20 @@ class LoadedRule:
 
 def enabled_rules() -> list[LoadedRule]:
     """In id order. One that cannot be read (a plug-in that is gone) is left out and logged."""
-    rows = (
-        Rule.objects.filter(enabled=True)
-        .annotate(
-            channel_ids=ArrayAgg(
-                "channels", filter=Q(channels__enabled=True), order_by="channels", default=[]
-            )
+    return _loaded_of(Rule.objects.filter(enabled=True))
+
+
+def rule_of(rule_id: int) -> LoadedRule | None:
+    """This one, switched on or off; None: it cannot be read."""
+    return next(iter(_loaded_of(Rule.objects.filter(pk=rule_id))), None)
+
+
+def _loaded_of(rules: QuerySet[Rule]) -> list[LoadedRule]:
+    rows = rules.annotate(
+        channel_ids=ArrayAgg(
+            "channels", filter=Q(channels__enabled=True), order_by="channels", default=[]
         )
-        .order_by("id")
-    )
+    ).order_by("id")
     loaded = []
     for row in rows:
         condition = _condition(row.pk, row.version)

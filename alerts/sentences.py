@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from breakers.wire import Summary
 
 _WHY_MOST = 300
+_NAMED_MOST = 3
 _IN_OUTAGE = ("open", "half_open")
 
 
@@ -23,6 +24,16 @@ class Opening:
     instance: str
     why: str
     by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a message says beside how its breakers stand."""
+
+    each: Mapping[str, str] = field(default_factory=dict)
+    """By breaker id, a sentence."""
+    together: str = ""
+    """A sentence on all of them, where one can be said."""
 
 
 def moment(at: datetime) -> str:
@@ -60,6 +71,12 @@ def began(opening: Opening) -> str:
     if opening.by:
         return f"Tripped by hand by {opening.by}: “{_cut(opening.why)}”"
     return f"First on {opening.instance}" + (f": {_cut(opening.why)}" if opening.why else "")
+
+
+def some(said: Sequence[str]) -> str:
+    """The first few; "a; b; c; and 3 more"."""
+    more = len(said) - _NAMED_MOST
+    return "; ".join([*said[:_NAMED_MOST], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _words(state: str) -> str:

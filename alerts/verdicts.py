@@ -65,6 +65,16 @@ class InstanceView(msgspec.Struct, frozen=True, gc=False):
     """In order; loaded for kinds that ask for it, and only where the newest could matter to a rule."""
 
 
+class Match(msgspec.Struct, frozen=True, gc=False):
+    """An instance that a rule matches, with what a message may tell of it."""
+
+    view: InstanceView
+    last_seen: datetime
+    refused: int | None = None
+    """The last revision that it refused, with its `error`."""
+    error: str = ""
+
+
 class BreakerView(msgspec.Struct, frozen=True, gc=False):
     """A breaker with those of its instances that a rule is about."""
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import msgspec
 
 from alerts.messages import Message
-from alerts.sentences import Opening
+from alerts.sentences import Told
 from breakers.kinds import Kind, Kinds
 from breakers.wire import Summary
 
@@ -79,10 +79,8 @@ class ChannelKind(Kind, frozen=True):
         """The config as those see it who may not change it, and as the audit log keeps it."""
         return dict(config)
 
-    def render(
-        self, message: Message, breakers: Sequence[Summary], openings: Mapping[str, Opening]
-    ) -> str:
-        """What is sent, with the message's first breakers and, by their ids, why they opened; kept for all attempts."""
+    def render(self, message: Message, breakers: Sequence[Summary], told: Told) -> str:
+        """What is sent, with the message's first breakers and what is told of them; kept for all attempts."""
         raise NotImplementedError
 
     def send(self, parcel: Parcel) -> Outcome:

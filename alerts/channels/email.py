@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import smtplib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 
 from alerts.channels import ChannelKind, Failed, Outcome, Parcel, Sent, channel_kinds
 from alerts.messages import Message, breaker_url
-from alerts.sentences import Opening, began, moment, reach, stands
+from alerts.sentences import Told, moment, reach, stands
 from alerts.spans import span
 from breakers.wire import Summary
 
@@ -53,10 +53,8 @@ class Email(ChannelKind, frozen=True):
     def problems(self) -> list[tuple[str, str]]:
         return [("to", f"{one!r} is not a mail address") for one in self.to if not _is_address(one)]
 
-    def render(
-        self, message: Message, breakers: Sequence[Summary], openings: Mapping[str, Opening]
-    ) -> str:
-        return msgspec.json.encode(_mail(message, breakers[:_SHOWN], openings)).decode()
+    def render(self, message: Message, breakers: Sequence[Summary], told: Told) -> str:
+        return msgspec.json.encode(_mail(message, breakers[:_SHOWN], told)).decode()
 
     def send(self, parcel: Parcel) -> Outcome:
         mail = msgspec.json.decode(parcel.body, type=_Mail)
@@ -118,7 +116,7 @@ def _is_address(text: str) -> bool:
     return text.isprintable()
 
 
-def _mail(message: Message, breakers: Sequence[Summary], openings: Mapping[str, Opening]) -> _Mail:
+def _mail(message: Message, breakers: Sequence[Summary], told: Told) -> _Mail:
     incident = message.incident
     if incident is None:
         title = f"Channel “{message.channel_name}” was switched off"
@@ -143,7 +141,7 @@ def _mail(message: Message, breakers: Sequence[Summary], openings: Mapping[str, 
         facts.append(("Breakers", f"{message.breakers_total}, of which {len(breakers)} stand here"))
     if message.type in _OPEN_STILL and message.breakers_total <= len(breakers) and reach(breakers):
         subject += f", {reach(breakers)}"
-    rows = [_row(one, openings.get(one.id)) for one in breakers]
+    rows = [_row(one, told.each.get(one.id, "")) for one in breakers]
     links = [("Incident", incident.url)]
     if message.runbook_url:
         links.append(("Runbook", message.runbook_url))
@@ -151,16 +149,15 @@ def _mail(message: Message, breakers: Sequence[Summary], openings: Mapping[str, 
 
 
 class _Row(NamedTuple):
-    """A breaker: how it stands, why it opened (where that is known), and where more is to be seen."""
+    """A breaker: how it stands, what is told of it (where that is known), and where more is to be seen."""
 
     stands: str
     why: str
     url: str
 
 
-def _row(one: Summary, opening: Opening | None) -> _Row:
+def _row(one: Summary, why: str) -> _Row:
     name = f"{one.service}/{one.breaker} in {one.environment}"
-    why = began(opening) if opening else ""
     return _Row(one_line(f"{name}: {stands(one)}"), one_line(why), breaker_url(one.id))
 
 

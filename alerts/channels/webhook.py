@@ -14,7 +14,7 @@ from standardwebhooks import Webhook as Signer
 from alerts import outbound
 from alerts.channels import MASK, ChannelKind, Failed, Outcome, Parcel, Secret, Sent, channel_kinds
 from alerts.messages import IncidentPart, Message
-from alerts.sentences import Opening, began, stands
+from alerts.sentences import Told, stands
 from breakers.wire import Summary
 
 BREAKERS_MAX = 20
@@ -90,12 +90,10 @@ class Webhook(ChannelKind, frozen=True):
             return dict(config)
         return {**config, "url": f"{url.scheme}://{url.netloc}/{MASK}"}
 
-    def render(
-        self, message: Message, breakers: Sequence[Summary], openings: Mapping[str, Opening]
-    ) -> str:
+    def render(self, message: Message, breakers: Sequence[Summary], told: Told) -> str:
         """Under 20 kB: breakers are left out from the end until it fits, and the total tells."""
         shown = list(breakers[:BREAKERS_MAX])
-        message = _told_whole(message, shown, openings)
+        message = _told_whole(message, shown, told)
         while True:
             body = msgspec.json.encode(_body(message, shown))
             if len(body) < BODY_MAX or not shown:
@@ -132,15 +130,14 @@ class Webhook(ChannelKind, frozen=True):
         return Failed(reply.status, why, retry_after=reply.retry_after, gone=reply.status == GONE)
 
 
-def _told_whole(
-    message: Message, breakers: Sequence[Summary], openings: Mapping[str, Opening]
-) -> Message:
-    """With a summary that says all to whoever is shown nothing else: of a lone breaker how it stands and why."""
+def _told_whole(message: Message, breakers: Sequence[Summary], told: Told) -> Message:
+    """With a summary that says all to whoever is shown nothing else: of a lone breaker how it stands, and why."""
     incident = message.incident
-    if incident is None or incident.resolved_at is not None or len(breakers) != 1:
+    if incident is None or incident.resolved_at is not None:
         return message
-    standing = ": ".join([incident.summary, *map(stands, breakers)])
-    summary = ". ".join([standing, *map(began, openings.values())])[:SUMMARY_MAX]
+    lone = map(stands, breakers) if len(breakers) == 1 else ()
+    standing = ": ".join([incident.summary, *lone])
+    summary = ". ".join(filter(None, [standing, told.together]))[:SUMMARY_MAX]
     return msgspec.structs.replace(
         message, incident=msgspec.structs.replace(incident, summary=summary)
     )

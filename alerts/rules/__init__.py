@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
-from alerts.verdicts import BreakerView, InstanceView, Sample, Verdict, of_instances
+from alerts.verdicts import BreakerView, InstanceView, Match, Sample, Verdict, of_instances
 from breakers.kinds import Kind, Kinds
 
 
@@ -17,6 +18,16 @@ class Need(StrEnum):
     SAMPLES = "samples"
 
 
+class Tells(StrEnum):
+    """What a message adds to how the breakers stand."""
+
+    NOTHING = "nothing"
+    OPENING = "opening"
+    """Why each opened, out of history."""
+    MATCHES = "matches"
+    """What `tell` says of the instances that match."""
+
+
 class RuleKind(Kind, frozen=True):
     """A condition on a breaker; the fields of a kind are its params, with `title` and `description` for people."""
 
@@ -24,6 +35,7 @@ class RuleKind(Kind, frozen=True):
     """Judges the breaker as one, though a rule be grouped by instance, and also where no instance is there."""
     previews: ClassVar[bool] = True
     """Whether history keeps all that it looks at, so that it can be tried on a past span."""
+    tells: ClassVar[Tells] = Tells.NOTHING
     needs: ClassVar[frozenset[Need]] = frozenset()
     """What it wants to see of each instance beside its state."""
 
@@ -48,6 +60,10 @@ class RuleKind(Kind, frozen=True):
 
     def judge_instance(self, seen: InstanceView, now: datetime) -> Verdict:
         """For kinds that look at one live instance at a time; others define `judge`."""
+        raise NotImplementedError
+
+    def tell(self, matches: Sequence[Match]) -> str:
+        """A sentence on the instances that match, by name; for kinds that tell of matches."""
         raise NotImplementedError
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from alerts.rules import Need, RuleKind, rule_kinds
+from alerts.rules import Need, RuleKind, Tells, rule_kinds
 from alerts.spans import span
 from alerts.verdicts import QUIET, Firing, InstanceView, Verdict
 
@@ -16,6 +16,7 @@ class Flapping(RuleKind, frozen=True):
     probes are none, nor is what a hand or an override does. Resolves when fewer trips than that lie within the window."""
 
     kind = "flapping"
+    tells = Tells.OPENING
     needs = frozenset({Need.TRIPS})
     trips: Annotated[
         int, Meta(ge=2, le=1000, title="Trips", description="At least so many, in one instance.")

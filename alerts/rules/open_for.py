@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from alerts.rules import RuleKind, rule_kinds
+from alerts.rules import RuleKind, Tells, rule_kinds
 from alerts.spans import Seconds, span
 from alerts.verdicts import HOLD, QUIET, CheckAt, Firing, InstanceView, Verdict
 from breakers.states import State
@@ -16,6 +16,7 @@ class OpenFor(RuleKind, frozen=True, rename={"for_": "for"}):
     """Fires once a breaker has been open for a while; a probe that fails does not start it anew."""
 
     kind = "open_for"
+    tells = Tells.OPENING
     for_: Annotated[Seconds, Meta(title="Open for", description="Seconds since it opened.")]
 
     def judge_instance(self, seen: InstanceView, now: datetime) -> Verdict:

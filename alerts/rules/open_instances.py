@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from alerts.rules import RuleKind, rule_kinds
+from alerts.rules import RuleKind, Tells, rule_kinds
 from alerts.verdicts import HOLD, QUIET, BreakerView, Firing, Verdict
 from breakers.states import State
 
@@ -15,6 +15,7 @@ class OpenInstances(RuleKind, frozen=True):
     """Fires once a breaker is open in so many of its live instances, as a count or as a percentage."""
 
     kind = "open_instances"
+    tells = Tells.OPENING
     whole = True
     count: (
         Annotated[int, Meta(ge=1, title="Instances", description="At least so many are open.")]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from alerts.rules import RuleKind, rule_kinds
+from alerts.rules import RuleKind, Tells, rule_kinds
 from alerts.verdicts import HOLD, QUIET, Firing, InstanceView, Verdict
 from breakers.states import State
 
@@ -21,6 +21,7 @@ class Opened(RuleKind, frozen=True):
     """
 
     kind = "opened"
+    tells = Tells.OPENING
 
     def judge_instance(self, seen: InstanceView, now: datetime) -> Verdict:
         if seen.natural is State.OPEN:

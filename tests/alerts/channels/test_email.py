@@ -13,14 +13,14 @@ from django.core import mail
 from alerts.channels import Failed, Parcel, Sent
 from alerts.channels.email import Email
 from alerts.messages import IncidentPart, Message, RuleRef
-from alerts.sentences import Opening
+from alerts.sentences import Told
 from breakers.wire import OverrideSummary
 from tests.alerts.channels.test_webhook import NOW, message, summary
 
 
 def parcel(said: Message | None = None, *, id: str = "msg_1") -> Parcel:
     said = said or message()
-    return Parcel(id, said, Email(to=["a@example.com"]).render(said, [summary()], {}), NOW, {})
+    return Parcel(id, said, Email(to=["a@example.com"]).render(said, [summary()], Told()), NOW, {})
 
 
 def titled(text: str) -> Message:
@@ -67,7 +67,7 @@ def test_a_mail_says_what_is_naturally_open_and_who_holds_it():
     )
     said = message()
 
-    body = Email(to=["a@example.com"]).render(said, [held], {})
+    body = Email(to=["a@example.com"]).render(said, [held], Told())
     Email(to=["a@example.com"]).send(Parcel("msg_1", said, body, NOW, {}))
 
     (letter,) = mail.outbox
@@ -82,7 +82,7 @@ def test_a_mail_of_several_breakers_says_all_that_of_each_and_how_many_it_leaves
         msgspec.structs.replace(summary(n), states={"open": 2, "closed": 1}, instances=3)
         for n in range(1, 24)
     ]
-    why = {"2": Opening(NOW, "orders-1", "3 failures in a row")}
+    why = Told({"2": "First on orders-1: 3 failures in a row"})
 
     few = json.loads(Email(to=["a@example.com"]).render(message(breakers_total=2), shown[:2], why))
     many = json.loads(Email(to=["a@example.com"]).render(message(breakers_total=23), shown, why))
@@ -102,14 +102,14 @@ def test_a_mail_of_several_breakers_says_all_that_of_each_and_how_many_it_leaves
 def test_a_runbook_is_a_link():
     said = message(runbook_url="https://wiki.example/catalog?a=1&b=2")
 
-    letter = json.loads(Email(to=["a@example.com"]).render(said, [summary()], {}))
+    letter = json.loads(Email(to=["a@example.com"]).render(said, [summary()], Told()))
 
     assert "\nRunbook: https://wiki.example/catalog?a=1&b=2\n" in letter["text"]
     assert '<a href="https://wiki.example/catalog?a=1&amp;b=2">' in letter["html"]
 
 
 def test_a_subject_stays_short_and_the_mail_has_it_whole():
-    letter = json.loads(Email(to=["a@example.com"]).render(titled("x" * 300), [summary()], {}))
+    letter = json.loads(Email(to=["a@example.com"]).render(titled("x" * 300), [summary()], Told()))
 
     assert len(letter["subject"]) <= 120
     assert "x" * 300 in letter["text"]

@@ -11,6 +11,7 @@ from standardwebhooks import WebhookVerificationError
 from alerts.channels import Failed, Parcel, Sent, secret_fields
 from alerts.channels.webhook import Webhook, new_secret, rotated
 from alerts.messages import IncidentPart, Message, RuleRef
+from alerts.sentences import Told
 from breakers.states import State
 from breakers.wire import Summary
 
@@ -61,12 +62,12 @@ def parcel(secrets: dict, *, later: timedelta = timedelta()) -> Parcel:
     """As of the moment of the test: verifiers refuse what is five minutes old."""
     said, now = message(), datetime.now(UTC) + later
     return Parcel(
-        "msg_1", said, Webhook(url="http://x").render(said, [summary()], {}), now, secrets
+        "msg_1", said, Webhook(url="http://x").render(said, [summary()], Told()), now, secrets
     )
 
 
 def test_the_body_is_the_contracts():
-    body = json.loads(Webhook(url="http://x").render(message(), [summary()], {}))
+    body = json.loads(Webhook(url="http://x").render(message(), [summary()], Told()))
 
     assert set(body) == {"type", "timestamp", "data"}
     assert set(body["data"]) == {"incident", "breakers", "breakers_total"}
@@ -89,7 +90,7 @@ def test_the_body_is_the_contracts():
 def test_the_body_stays_under_20_kb_and_the_total_tells():
     many = [summary(number, service="é" * 200) for number in range(50)]
 
-    text = Webhook(url="http://x").render(message(breakers_total=50), many, {})
+    text = Webhook(url="http://x").render(message(breakers_total=50), many, Told())
 
     assert len(text.encode()) < 20_000
     data = json.loads(text)["data"]
@@ -101,7 +102,7 @@ def test_at_most_20_breakers_are_listed():
     many = [summary(number) for number in range(50)]
 
     assert (
-        len(json.loads(Webhook(url="http://x").render(message(), many, {}))["data"]["breakers"])
+        len(json.loads(Webhook(url="http://x").render(message(), many, Told()))["data"]["breakers"])
         == 20
     )
 
