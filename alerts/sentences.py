@@ -42,7 +42,7 @@ def moment(at: datetime) -> str:
 
 def stands(one: Summary) -> str:
     """ "open on 3 of 3 instances since 2026-03-01 03:12:07 UTC", and whose override it is under."""
-    said = _words(one.state)
+    said = words(one.state)
     if one.instances:
         said += f" on {one.states.get(one.state, 0)} of {_instances(one.instances)}"
     since = one.not_closed_since if one.state in _IN_OUTAGE else one.since
@@ -50,8 +50,8 @@ def stands(one: Summary) -> str:
         said += f" since {moment(since)}"
     if one.override is not None:
         if one.state != one.override.mode:
-            said += f", to be {_words(one.override.mode)}"
-        said += f" by {one.override.author} (“{_cut(one.override.reason)}”)"
+            said += f", to be {words(one.override.mode)}"
+        said += f" by {one.override.author} (“{cut(one.override.reason)}”)"
         until = one.override.expires_at
         said += f" until {moment(until)}" if until else ", without an end"
     if one.naturally_open:
@@ -69,8 +69,8 @@ def reach(breakers: Sequence[Summary]) -> str:
 def began(opening: Opening) -> str:
     """ "First on orders-1: 3 failures in a row", or by whose hand."""
     if opening.by:
-        return f"Tripped by hand by {opening.by}: “{_cut(opening.why)}”"
-    return f"First on {opening.instance}" + (f": {_cut(opening.why)}" if opening.why else "")
+        return f"Tripped by hand by {opening.by}: “{cut(opening.why)}”"
+    return f"First on {opening.instance}" + (f": {cut(opening.why)}" if opening.why else "")
 
 
 def some(said: Sequence[str]) -> str:
@@ -79,7 +79,8 @@ def some(said: Sequence[str]) -> str:
     return "; ".join([*said[:_NAMED_MOST], *([f"and {more} more"] if more > 0 else [])])
 
 
-def _words(state: str) -> str:
+def words(state: str) -> str:
+    """A state as people say it."""
     return state.replace("_", " ")
 
 
@@ -87,6 +88,7 @@ def _instances(count: int) -> str:
     return "1 instance" if count == 1 else f"{count} instances"
 
 
-def _cut(text: str) -> str:
+def cut(text: str, most: int = _WHY_MOST) -> str:
+    """In one line, of so many characters."""
     text = " ".join(text.split())
-    return text if len(text) <= _WHY_MOST else f"{text[: _WHY_MOST - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -15,7 +15,7 @@ from alerts.openings import openings_of
 from alerts.rulebook import LoadedRule, rule_of
 from alerts.rules import Tells
 from alerts.sentences import Told, began
-from alerts.verdicts import Firing, InstanceView, Match
+from alerts.verdicts import Firing, InstanceView, Match, OverrideView
 from breakers.models import BreakerInstance
 from breakers.wire import Summary
 
@@ -50,8 +50,8 @@ def _told_of_matches(
 
 def _matching(
     rule: LoadedRule, incident: Incident, breaker_ids: Sequence[int], *, now: datetime
-) -> dict[tuple[int, int], InstanceView]:
-    """By breaker and instance, those of which the rule fires now; judged as evaluation does."""
+) -> dict[tuple[int, int], tuple[InstanceView, OverrideView | None]]:
+    """By breaker and instance, those of which the rule fires now, with the override that stands; judged as evaluation does."""
     members: dict[int, set[int]] = defaultdict(set)
     for breaker_id, instance_id in IncidentBreaker.objects.filter(
         incident=incident, breaker__in=breaker_ids
@@ -66,21 +66,23 @@ def _matching(
         for one in seen.instances:
             # 0: the incident is about all instances of the breaker.
             if one.id in verdict.by and members[seen.id] & {0, one.id}:
-                found[seen.id, one.id] = one
+                found[seen.id, one.id] = one, seen.override
     return found
 
 
-def _matches(matching: Mapping[tuple[int, int], InstanceView]) -> dict[int, list[Match]]:
+def _matches(
+    matching: Mapping[tuple[int, int], tuple[InstanceView, OverrideView | None]],
+) -> dict[int, list[Match]]:
     rows = BreakerInstance.objects.filter(
         breaker__in={breaker for breaker, _ in matching},
         instance__in={instance for _, instance in matching},
     ).select_related("instance")
     matches: dict[int, list[Match]] = defaultdict(list)
     for row in rows:
-        view = matching.get((row.breaker_id, row.instance_id))
-        if view is not None:
+        known = matching.get((row.breaker_id, row.instance_id))
+        if known is not None:
             matches[row.breaker_id].append(
-                Match(view, row.instance.last_seen, row.refused_revision, row.refused_error or "")
+                Match(*known, row.instance.last_seen, row.refused_revision, row.refused_error or "")
             )
     return {breaker: _in_order(found) for breaker, found in matches.items()}
 

@@ -69,6 +69,7 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     """An instance that a rule matches, with what a message may tell of it."""
 
     view: InstanceView
+    override: OverrideView | None
     last_seen: datetime
     refused: int | None = None
     """The last revision that it refused, with its `error`."""

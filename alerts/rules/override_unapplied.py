@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
 from msgspec import Meta
 
-from alerts.rules import RuleKind, rule_kinds
+from alerts.rules import RuleKind, Tells, rule_kinds
+from alerts.sentences import cut, some, words
 from alerts.spans import Seconds, span
 from alerts.verdicts import (
     HOLD,
@@ -14,9 +16,12 @@ from alerts.verdicts import (
     CheckAt,
     Firing,
     InstanceView,
+    Match,
     OverrideView,
     Verdict,
 )
+
+_ERROR_MOST = 200
 
 
 @rule_kinds.register
@@ -26,6 +31,7 @@ class OverrideUnapplied(RuleKind, frozen=True, rename={"for_": "for"}):
     later from then, and for one that left what it was held to from that."""
 
     kind = "override_unapplied"
+    tells = Tells.MATCHES
     whole = True
     previews = False
     for_: Annotated[Seconds, Meta(title="Not applied for", description="Seconds.")]
@@ -48,6 +54,19 @@ class OverrideUnapplied(RuleKind, frozen=True, rename={"for_": "for"}):
             return Firing(f"with an override not applied for {span(self.for_)}", late, further)
         assert further is not None
         return CheckAt(further)
+
+    def tell(self, matches: Sequence[Match]) -> str:
+        return f"Not applied by {some([_why(one) for one in matches])}"
+
+
+def _why(one: Match) -> str:
+    """As the breaker's page says it."""
+    name = one.view.name
+    if one.override is not None and one.view.applied < one.override.revision:
+        if one.refused is None or one.refused < one.override.revision:
+            return f"{name}, which has not answered"
+        return f"{name}, which refused revision {one.refused}: {cut(one.error, _ERROR_MOST)}"
+    return f"{name}, which confirmed it and is {words(one.view.state)}"
 
 
 def _disobeys_since(one: InstanceView, override: OverrideView) -> datetime | None:

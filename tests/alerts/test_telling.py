@@ -10,7 +10,9 @@ import pytest
 from alerts.clock import database_now
 from alerts.deliver import claim_due
 from alerts.evaluate import evaluate_pending
-from breakers.models import Breaker, Instance
+from alerts.models import Channel
+from breakers.models import Breaker, BreakerInstance, Instance, Override
+from tests.alerts.api.callers import Caller
 from tests.support.make import (
     happens,
     make_breaker,
@@ -43,7 +45,7 @@ def told() -> tuple[str, str]:
     return mail, hook
 
 
-def channels() -> list:
+def channels() -> list[Channel]:
     return [make_channel(), make_channel(kind="webhook", config=HOOK)]
 
 
@@ -84,4 +86,26 @@ def test_only_instances_that_the_rule_is_about_are_told_of():
 
     for said in told():
         assert "Lost: bill-2, last" in said
+        assert "bill-1" not in said
+
+
+def test_of_an_override_that_is_not_applied_a_message_says_by_whom_and_why():
+    breaker = make_breaker("ledger", instances=("bill-1", "bill-go", "bill-py", "bill-rs"))
+    make_rule(kind="override_unapplied", params={"for": 60}, channels=channels())
+    wish = {"mode": "forced_closed", "reason": "the probe lies", "no_expiry": True}
+    Caller()("PUT", f"/breakers/{breaker.pk}/override", wish)
+    long_ago = database_now() - timedelta(seconds=61)
+    Override.objects.update(created_at=long_ago)
+    held = BreakerInstance.objects.filter(breaker=breaker)
+    held.update(since=long_ago)
+    held.filter(instance__name="bill-1").update(applied_revision=1, state="forced_closed")
+    held.filter(instance__name="bill-rs").update(applied_revision=1)
+    error = "the breaker is shared\nand read-only"
+    held.filter(instance__name="bill-go").update(refused_revision=1, refused_error=error)
+
+    for said in told():
+        assert (
+            "Not applied by bill-go, which refused revision 1: the breaker is shared and read-only; "
+            "bill-py, which has not answered; bill-rs, which confirmed it and is closed" in said
+        )
         assert "bill-1" not in said
