@@ -238,6 +238,13 @@ def open_incidents(actor: Actor, *, limit: int = 200) -> list[IncidentOut]:
 _GRAVITY = {"critical": 0, "warning": 1, "info": 2}
 
 
+def suggestions(actor: Actor, *, limit: int = 200) -> list[IncidentOut]:
+    """What policies suggest and nobody has done or resolved, the newest first."""
+    require(actor, Scope.READ)
+    rows = incidents_for(actor).filter(policy__isnull=False, resolved_at=None)
+    return incidents_out(list(rows.order_by("-started_at", "-id")[:limit]), actor)
+
+
 def newest_incidents(
     actor: Actor, *, statuses: Collection[str] = (), limit: int = 100
 ) -> list[IncidentOut]:

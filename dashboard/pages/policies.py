@@ -13,6 +13,7 @@ from alerts.access import policies_for, policy_of
 from alerts.models import Policy, PolicyCase, PolicyLever, PolicyMode
 from alerts.policies.fleet import Terms
 from alerts.policy_changes import lever_now
+from alerts.read import suggestions
 from breakers.access import Actor, breakers_for
 from breakers.desired.endings import endings
 from breakers.live.board import board
@@ -45,6 +46,7 @@ def policies_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     policy = policy_of(actor, Scope.ADMIN, chosen) if chosen else None
     policies = list(policies_for(actor).order_by("name", "id"))
     cases = _cases(actor)
+    suggested = suggestions(actor)
     did = list(
         Override.objects.filter(by_kind="policy", breaker__in=breakers_for(actor))
         .select_related("breaker__service__environment")
@@ -56,12 +58,15 @@ def policies_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         actor,
         "policies/list.html",
         {
-            "headline": _headline(policies, cases, lever, limited=actor.limited),
+            "headline": _headline(
+                policies, cases, lever, suggested=len(suggested), limited=actor.limited
+            ),
             "policies": policies,
             "lever": lever,
             "may_pull": Scope.OPERATE in actor.can and not actor.limited,
             "chosen": policy,
             "cases": cases,
+            "suggested": suggested,
             "did": did,
             "did_most": DID_MOST,
             "endings": endings(did),
@@ -92,13 +97,14 @@ def _headline(
     cases: Sequence[Case],
     lever: PolicyLever | None,
     *,
+    suggested: int,
     limited: bool,
 ) -> str:
     if lever is not None and lever.stopped:
         return "All policies are stopped."
     on = [policy for policy in policies if policy.enabled]
     held = sum(case.is_held for case in cases)
-    if not policies and not held:
+    if not policies and not held and not suggested:
         return "No policy that you may see." if limited else "No policies: nobody acts but people."
     said = (
         f"{words.counted(len(on), 'policy', 'policies')} {'watches' if len(on) == 1 else 'watch'}"
@@ -109,4 +115,7 @@ def _headline(
     if on and only == len(on):
         said += ", only to suggest"
     holds = f" {words.counted(held, 'breaker')} held open now." if held else " Nothing is held."
-    return f"{said}.{holds}"
+    waits = (
+        f" {words.counted(suggested, 'suggestion')} for a person to decide." if suggested else ""
+    )
+    return f"{said}.{waits}{holds}"

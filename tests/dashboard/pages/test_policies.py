@@ -132,3 +132,26 @@ def test_a_suggestion_has_a_button_that_does_it() -> None:
     assert "/snooze" not in page  # it tells nobody of anything
     seen = text_of(signed_in(Role.VIEWER), f"/incidents/{incident}/")
     assert "/hold" not in seen
+
+
+def test_suggestions_that_nobody_has_decided_on_stand_there_with_a_link() -> None:
+    make_policy("ask first", mode="suggest")
+    outage(service="orders", environment="prod")
+    outage(service="billing", environment="staging")
+    orders, billing = Incident.objects.order_by("pk")
+
+    viewer = signed_in(Role.VIEWER)
+    page = text_of(viewer, "/policies/")
+    limited = text_of(signed_in(Role.OPERATOR, "prod"), "/policies/")
+
+    assert (
+        "1 policy watches, only to suggest. 2 suggestions for a person to decide. Nothing is held."
+    ) in said(page)
+    assert f'href="/incidents/{billing.pk}/"' in page
+    assert f'href="/incidents/{orders.pk}/"' in limited
+    assert "billing" not in limited
+    for breaker in Breaker.objects.all():
+        for name in ("a", "b"):
+            happens(breaker, "closed", instance=name)
+    evaluate_pending()
+    assert "Suggested now" not in text_of(viewer, "/policies/")
