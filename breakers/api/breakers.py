@@ -129,7 +129,9 @@ def get_breaker_acts(
     request: Authed, breaker_id: str, limit: Limit = LIMIT_DEFAULT, cursor: str = ""
 ) -> Rows:
     """What hands did to it, newest first: `act` (`trip`, `reset`, `override`, `release`, `expire`, `plan_override`,
-    `start_override`, `cancel_override`, `miss_override`), `at`, `by` and `by_kind`, `reason`, and what was made or ended."""
+    `start_override`, `cancel_override`, `miss_override`), `at`, `by` and `by_kind`, `reason`, and what was made or ended:
+    `mode`, `revision`, `instances` and `except`, `starts_at`, `expires_at`, who approved it (`approved_by`) and which
+    guard it got past (`broke`)."""
     breaker = access.breaker_to_see(request.auth, breaker_id)
     items, next_ = acts_on(breaker, limit=limit, cursor=cursor)
     return Rows(items=items, next=next_)

@@ -20,7 +20,16 @@ ACTS = (
     "trip",
     "reset",
 )
-_TOLD = ("mode", "revision", "instances", "starts_at", "expires_at")
+_TOLD = (
+    "mode",
+    "revision",
+    "instances",
+    "except",
+    "starts_at",
+    "expires_at",
+    "approved_by",
+    "broke",
+)
 
 
 def acts_on(

@@ -16,7 +16,7 @@ from breakers.guards.judge import NeedsAnother
 from breakers.guards.look import Sight, show_again
 from breakers.guards.words import another_words
 from breakers.live.publish import announce_changed
-from breakers.models import Approval, ApprovalStatus, Scope
+from breakers.models import Approval, ApprovalStatus, Breaker, Scope
 
 WITHIN = timedelta(minutes=15)
 WAITING_MAX = 100
@@ -145,9 +145,20 @@ def record_on_approval(
         action,
         kind="approval",
         id=approval.pk,
-        subject=f"{' '.join(approval.environments)} / {' '.join(approval.services)}",
+        subject=_subject(approval),
         reason=reason,
         environment=approval.environments[0] if one else None,
         service=approval.services[0] if one and len(approval.services) == 1 else None,
         **what,
     )
+
+
+def _subject(approval: Approval) -> str:
+    """The breaker, said as entries about breakers say it, or how many."""
+    count = len(approval.breakers)
+    name = f"{count} breakers"
+    if count == 1:
+        # One that was removed while it waited has no name any more.
+        found = Breaker.objects.filter(pk__in=approval.breakers).values_list("name", flat=True)
+        name = found.first() or "1 breaker"
+    return f"{', '.join(approval.environments)} / {', '.join(approval.services)} / {name}"

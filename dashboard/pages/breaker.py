@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -79,10 +80,24 @@ class ActRow:
     by: str
     at: datetime | None
     reason: str
+    scope: str
+    starts_at: datetime | None
+    until: datetime | None
+    approved_by: str
+    broke: str
+    """The guard that it got past. This and the four before it are told of what was made, not of what was ended."""
 
 
-def act_row(act: dict[str, Any]) -> ActRow:
-    """An act of `acts_on`: "Tripped", "Forced open", "Planned: forced open"."""
+_MADE = frozenset({"trip", "reset", "override", "plan_override", "start_override"})
+
+
+def act_row(act: dict[str, Any], *, present: Collection[str] = ()) -> ActRow:
+    """An act of `acts_on`: "Tripped", "Forced open", "Planned: forced open". A command names all instances that there
+    were: its scope is told where it left out some of those that are there now (`present`)."""
+    made = act if act["act"] in _MADE else {}
+    instances = made.get("instances")
+    if made.get("act") in ("trip", "reset") and set(present) <= set(instances or ()):
+        instances = None
     mode = words.state_word(act["mode"] or "")
     said = {
         "trip": "Tripped",
@@ -101,6 +116,11 @@ def act_row(act: dict[str, Any]) -> ActRow:
         by=author_words(act["by_kind"], act["by"]),
         at=_moment(act["at"]),
         reason=act["reason"],
+        scope=words.scope(instances, made.get("except") or ()),
+        starts_at=_moment(made.get("starts_at") if act["act"] == "plan_override" else None),
+        until=_moment(made.get("expires_at")),
+        approved_by=made.get("approved_by") or "",
+        broke=made.get("broke") or "",
     )
 
 
@@ -142,8 +162,12 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
             "nobody_obeys": summary.override is not None and words.nobody_obeys(summary.override),
             "planned": planned,
             "planned_waits": planned is not None and is_newer(standing, planned),
-            "acts": [act_row(one) for one in acts_on(breaker, limit=ACTS_SHOWN)[0]],
+            "acts": [
+                act_row(one, present=[str(row["instance"]) for row in held])
+                for one in acts_on(breaker, limit=ACTS_SHOWN)[0]
+            ],
             "ended": ended,
+            "ended_scope": words.scope(ended.instances, ended.excepted) if ended else "",
             "ending": endings([ended]).get(ended.pk) if ended else None,
             "outlook": _outlook(breaker, actor, now) if may_operate else {},
             "approvals": approval_rows(asked.order_by("-created_at", "-id"), actor, now)

@@ -138,6 +138,7 @@ def rate_tail(summary: Summary) -> str:
 
 
 _JOINTS = re.compile(r"(?<=[./_-])(?=[^./_\s-])")
+_NAMED_MOST = 3
 
 CLOCK_OFF_S = 5
 """Less is the network's doing, and harms nothing."""
@@ -153,6 +154,19 @@ def clock_off(behind_s: float | None) -> str:
 def counted(count: int, one: str, many: str | None = None) -> str:
     """ "1 breaker", "1,204 breakers"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def scope(instances: Sequence[str] | None, excepted: Sequence[str] = ()) -> str:
+    """ "on a, b and 2 more", "on all except c"; nothing where it is all."""
+    if instances is None and not excepted:
+        return ""
+    on = "all" if instances is None else _some(instances) or "none"
+    return f"on {on}" + (f" except {_some(excepted)}" if excepted else "")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED_MOST
+    return ", ".join(names[:_NAMED_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def breakable(name: str) -> list[str]:

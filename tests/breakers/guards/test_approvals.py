@@ -188,6 +188,22 @@ def test_another_person_approves_and_it_takes_effect_in_the_name_of_who_asked(
     assert made.after["approved_by"] == "bob"
 
 
+def test_the_audit_log_names_the_breaker_of_an_approval_or_says_of_how_many() -> None:
+    ledger, _ = (make_breaker(name, service="billing") for name in ("ledger", "cards"))
+    limit(four_eyes={"above": 0})
+    ada = person("ada")
+    decide(person("bob"), force(ada, ledger).json()["id"])
+    many = {"match": {"service": "billing"}, "mode": "forced_open", "reason": "x", "expires_in": 60}
+    ada.post("/api/v1/overrides", many, content_type="application/json")
+
+    entries = AuditEntry.objects.filter(subject_kind="approval").order_by("id")
+    assert list(entries.values_list("action", "subject")) == [
+        ("ask_approval", "prod / billing / ledger"),
+        ("approve", "prod / billing / ledger"),
+        ("ask_approval", "prod / billing / 2 breakers"),
+    ]
+
+
 def test_a_command_waits_and_is_given_too(breaker: Breaker) -> None:
     asked = command(person("ada"), breaker, command="reset").json()["id"]
 

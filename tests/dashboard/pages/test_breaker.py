@@ -21,6 +21,7 @@ from breakers.desired.plan import plan_override
 from breakers.models import Breaker, BreakerInstance, Instance, Override, Role
 from breakers.states import Mode
 from dashboard.pages.events import READ_MOST
+from tests.breakers.guards.callers import decide, force, limit, person, release
 from tests.dashboard.pages.test_pages import signed_in, text_of
 from tests.support.make import make_actor, make_breaker, make_event
 
@@ -229,6 +230,43 @@ def test_a_trip_by_hand_says_who_and_why_to_everybody_who_sees_the_breaker(viewe
 
     assert re.search(r"Reset by ana at [\d:]+ : “why reset”", page)
     assert re.search(r"Tripped by ana at [\d:]+ : “why trip”", page)
+
+
+def test_what_a_hand_did_says_where_until_when_who_approved_it_and_that_glass_was_broken(
+    viewer: Client,
+) -> None:
+    breaker = make_breaker(instances=("a", "b", "c"))
+    limit(guard={"max_forced_percent": 0}, four_eyes={"above": 0})
+    ada = person("ada")
+    wish = {"instances": ["a", "b"], "break_glass": "max_forced_percent"}
+    asked = force(ada, breaker, **wish).json()["id"]
+    decide(person("bea"), asked)
+    path = f"/breakers/{breaker.pk}/"
+    how = "on a, b"
+
+    stands = said(text_of(viewer, path))
+    release(ada, breaker)
+    over = said(text_of(viewer, path))
+
+    assert re.search(
+        rf"Forced open by ada at [\d:]+ {how}, until [\d:]+ , approved by bea: “maintenance” "
+        r"⚠ The glass was broken: past the guard max_forced_percent",
+        stands,
+    )
+    last = over.partition("Last override")[2]
+    assert re.search(rf"by ada at [\d:]+ {how}, approved by bea, for", last)
+    assert "The glass was broken: it got past the guard max_forced_percent." in last
+    assert re.search(r"Released by ada at [\d:]+ : “over”", over)
+
+
+def test_a_trip_of_some_instances_names_them(viewer: Client) -> None:
+    breaker = make_breaker(instances=("a", "b"))
+    by, now = make_actor(name="ana"), timezone.now()
+    command_breaker(breaker, command="trip", reason="one", by=by, now=now, instances=["a"])
+
+    assert re.search(
+        r"Tripped by ana at [\d:]+ on a: “one”", said(text_of(viewer, f"/breakers/{breaker.pk}/"))
+    )
 
 
 def test_a_breaker_that_nobody_can_force_says_so_before_and_after() -> None:
