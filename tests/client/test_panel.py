@@ -341,6 +341,41 @@ def test_a_forked_child_is_an_instance_of_its_own(server: PanelServer, named: st
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_parent_that_closes_after_the_last_fork_is_gone_and_its_child_stays(
+    server: PanelServer,
+) -> None:
+    program = """
+        import os, sys, panelboard_client, pybreaker
+        panel = panelboard_client.connect(service="orders")
+        breaker = panel.watch(pybreaker.CircuitBreaker(), name="catalog")
+        assert panel.flush(10)
+        child = os.fork()
+        if child:
+            panel.close()
+            print("closed", flush=True)
+            assert os.waitpid(child, 0)[1] == 0
+            sys.exit()
+        sys.stdin.readline()  # until the parent's goodbye was heard
+        breaker.open()
+        assert panel.flush(10)
+        panel.close()
+        os._exit(0)
+    """
+    with start_program(program, server.url) as process:
+        assert process.stdin is not None
+        server.wait_for(lambda: bool(server.sessions) and server.sessions[0].ended)
+        server.wait_for(lambda: len(server.sessions) == 2)
+        parent, child = server.sessions
+        assert parent.of_type("goodbye")
+        assert not child.ended
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        assert process.wait(ENDS_WITHIN_S) == 0
+    told = [e["to"] for frame in child.of_type("events") for e in frame["events"]]
+    assert told == ["open"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_does_not_hold_the_parents_socket_open(server: PanelServer) -> None:
     program = """
         import os, signal, panelboard_client, pybreaker

@@ -41,7 +41,7 @@ urlpatterns = [path("price/<sku>", price)]
 def folder(tmp_path: Path) -> Path:
     """The examples as files, and for Django what every project has around them."""
     blocks = re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```", PAGE.read_text(), re.S | re.M)
-    assert len(blocks) == 6
+    assert len(blocks) == 8
     for name, text in [*DJANGO.items(), *blocks]:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -131,6 +131,16 @@ WEB: dict[str, Callable[[int], list[str]]] = {
         "-w",
         "2",
         "shop_flask:app",
+    ],
+    "flask, connected after the fork": lambda port: [
+        "gunicorn",
+        "-c",
+        "gunicorn_preloaded.py",
+        "-b",
+        f"127.0.0.1:{port}",
+        "-w",
+        "2",
+        "shop_preloaded:app",
     ],
     "django": lambda port: [
         "gunicorn",
