@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from alerts.clock import database_now
 from alerts.evaluate import evaluate_pending
-from alerts.models import Incident
+from alerts.models import Delivery, Incident
 from alerts.rule_changes import RuleWish, create_rule
 from alerts.rules.break_glass import BreakGlass
 from alerts.verdicts import Firing, Quiet
@@ -15,7 +15,7 @@ from breakers.desired.permit import Permit
 from breakers.models import Breaker, Instance, OutboxRow
 from breakers.states import Mode
 from tests.alerts.views import T0, instance, view
-from tests.support.make import make_actor, make_breaker, make_rule
+from tests.support.make import make_actor, make_breaker, make_channel, make_rule
 
 GLASS_ROWS = OutboxRow.objects.exclude(override_id=None, before_override_id=None)
 PAST = "forced open by ada past max_forced_percent"
@@ -141,3 +141,20 @@ def test_a_new_rule_finds_the_glass_that_is_broken_already() -> None:
     evaluate_pending()
 
     assert statuses() == ["firing"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("group_by", "incidents"), [(["target"], 3), (["service"], 1), (["environment"], 1)]
+)
+def test_one_act_on_many_breakers_is_one_incident_where_the_rule_groups_so(
+    group_by: list[str], incidents: int
+) -> None:
+    make_rule(kind="break_glass", group_by=group_by, channels=[make_channel()])
+    many = [make_breaker(target=None) for _ in range(3)]
+    for breaker in many:
+        force(breaker, broke="max_forced_percent")
+    evaluate_pending()
+
+    assert [one.breakers_total for one in Incident.objects.all()] == [3 // incidents] * incidents
+    assert Delivery.objects.count() == incidents
