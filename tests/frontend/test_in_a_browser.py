@@ -46,8 +46,16 @@ def sign_in(browser: Browser, stack: Stack, **context: Any) -> Page:
     return page
 
 
-def report(stack: Stack, service: str, to: str, *, breaker: str = "catalog") -> None:
-    event = {"service": service, "breaker": breaker, "target": breaker, "instance": "i-1", "to": to}
+def report(
+    stack: Stack, service: str, to: str, *, breaker: str = "catalog", instance: str = "i-1"
+) -> None:
+    event = {
+        "service": service,
+        "breaker": breaker,
+        "target": breaker,
+        "instance": instance,
+        "to": to,
+    }
     with stack.client() as client:
         client.post(
             "/api/v1/events", json=event, headers={"Authorization": f"Bearer {stack.key}"}
@@ -152,6 +160,34 @@ def test_a_change_appears_without_a_reload(browser: Browser, live_stack: Stack) 
 
     page.wait_for_selector('.row[data-state="open"] .word:has-text("Open")', timeout=20_000)
     assert page.locator('[data-chip="open"]').inner_text().split() == ["1", "open"]
+
+
+def test_a_breaker_is_forced_on_chosen_instances_alone_on_a_phone(
+    browser: Browser, live_stack: Stack
+) -> None:
+    for instance in ("i-1", "i-2", "i-3"):
+        report(live_stack, "some", "closed", instance=instance)
+    page = sign_in(browser, live_stack, viewport={"width": 390, "height": 844})
+    page.goto(f'{live_stack.url}/?q=service%3D"some"')
+    page.click(".entry a.name")
+    page.wait_for_selector("[data-live=live]")
+    page.fill("#hand-reason", "a canary")
+    page.click("pb-hand [data-scope] summary")
+    page.click("pb-hand label:has-text('only these')")
+
+    page.click("pb-hand [type=submit]")
+    assert "at least one" in page.locator("#hand-scope-error").inner_text()
+    page.get_by_role("checkbox", name="i-2").check()
+    assert page.locator("#hand-scope-error").inner_text() == ""
+    assert page.locator("[data-scope-words]").inner_text() == "i-2 only"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.click("pb-hand [type=submit]")
+
+    card = page.locator(".card.override:has-text('a canary')")
+    card.wait_for(timeout=20_000)
+    assert "on i-2, until" in card.inner_text()
+    told = page.locator("pb-hand .outcome", has_text="1 instance, known by events alone")
+    told.wait_for(timeout=20_000)
 
 
 def test_a_breaker_is_forced_and_released_from_its_page(

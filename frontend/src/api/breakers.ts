@@ -34,6 +34,8 @@ export type Wish = { mode: Override["mode"]; reason: string } & Start & Expiry;
 export const GUARD = "max_forced_percent";
 /** What a call carries for the limits of its environment. */
 export type Carried = { confirm?: string; break_glass?: string };
+/** The instances that a call is for; left out: all. */
+export type Scoped = { instances?: readonly string[] };
 
 /** A call that takes effect once another person has approved it. */
 export interface Approval {
@@ -46,7 +48,7 @@ export function waits(made: object): made is Approval {
   return "status" in made && made.status === "pending";
 }
 
-export function override(id: string, wish: Wish & Carried): Promise<Answer<(Override & { revision: number }) | Approval>> {
+export function override(id: string, wish: Wish & Carried & Scoped): Promise<Answer<(Override & { revision: number }) | Approval>> {
   return call("PUT", `breakers/${encodeURIComponent(id)}/override`, wish);
 }
 
@@ -55,6 +57,6 @@ export function release(id: string, reason: string, planned: boolean): Promise<A
   return call("DELETE", `breakers/${encodeURIComponent(id)}/override`, { reason, planned });
 }
 
-export function command(id: string, name: "trip" | "reset", reason: string, carried: Carried): Promise<Answer<{ revision: number } | Approval>> {
+export function command(id: string, name: "trip" | "reset", reason: string, carried: Carried & Scoped): Promise<Answer<{ revision: number } | Approval>> {
   return call("POST", `breakers/${encodeURIComponent(id)}/commands`, { command: name, reason, ...carried });
 }

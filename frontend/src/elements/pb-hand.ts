@@ -1,17 +1,18 @@
 /** "Take it by hand": says what will happen before it is done, and the button repeats it. */
 
-import { command, GUARD, override, waits, type Carried } from "../api/breakers";
+import { command, GUARD, override, waits, type Carried, type Scoped } from "../api/breakers";
 import type { Problem } from "../api/http";
 import { now } from "../live/clock";
 import { outcome, type Reported, type Wish } from "../model/outcome";
+import { onWhich, toChoose, within, type Only } from "../model/scope";
 import { expiryOf, inHours, startOf, zoneOf, type Expiry, type Start } from "../model/span";
-import { clock, counted, perSecond } from "../model/words";
+import { clock, perSecond } from "../model/words";
 
-type Field = "reason" | "starts" | "expires" | "confirm";
+type Field = "reason" | "starts" | "expires" | "confirm" | "instances";
 type Act = "forced_open" | "forced_closed" | "trip" | "reset";
 
 const VERB: Record<Act, string> = { forced_open: "Force open", forced_closed: "Force closed", trip: "Trip", reset: "Reset" };
-const INPUT: Record<Field, string> = { reason: "[name=reason]", starts: "[name=from]", expires: "[name=until]", confirm: "[name=confirm]" };
+const INPUT: Record<Field, string> = { reason: "[name=reason]", starts: "[name=from]", expires: "[name=until]", confirm: "[name=confirm]", instances: "[name=scope]:checked" };
 const STANDING: ReadonlySet<Act> = new Set(["forced_open", "forced_closed"]);
 
 export class PbHand extends HTMLElement {
@@ -19,10 +20,14 @@ export class PbHand extends HTMLElement {
   #busy = false;
   /** What was wished here and is still spoken of. */
   #wish: Wish | null = null;
+  /** On which instances that was. */
+  #wishOn: Only = null;
 
   connectedCallback(): void {
     this.addEventListener("input", () => this.#say());
     document.addEventListener("pb-refreshed", this.#follow);
+    document.addEventListener("pb-refreshed", this.#offer);
+    this.#offer();
     this.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#submit();
@@ -32,6 +37,7 @@ export class PbHand extends HTMLElement {
 
   disconnectedCallback(): void {
     document.removeEventListener("pb-refreshed", this.#follow);
+    document.removeEventListener("pb-refreshed", this.#offer);
   }
 
   attributeChangedCallback(): void {
@@ -50,9 +56,35 @@ export class PbHand extends HTMLElement {
     return this.#value("act") as Act;
   }
 
-  get #where(): string {
-    return counted(Number(this.dataset["instances"] ?? "0"), "instance");
+  get #only(): Only {
+    if (this.#value("scope") !== "only") return null;
+    return new FormData(this.#form).getAll("instances").map(String);
   }
+
+  get #where(): string {
+    return onWhich(this.#only, this.#live);
+  }
+
+  /** How many live ones it is for, and how many of those never hear of it. */
+  get #live(): number {
+    return this.#only === null ? Number(this.dataset["instances"] ?? "0") : within(this.#only, reported()).length;
+  }
+
+  get #deaf(): number {
+    return this.#only === null ? Number(this.dataset["deaf"] ?? "0") : within(this.#only, reported()).filter(({ deaf }) => deaf).length;
+  }
+
+  /** The instances to choose from, as the page's table has them by now. */
+  #offer = (): void => {
+    const chosen = new FormData(this.#form).getAll("instances").map(String);
+    const names = toChoose(reported().map(({ instance }) => instance), chosen);
+    const place = this.#find("[data-choice]");
+    const shown = [...place.querySelectorAll("input")].map(({ value }) => value);
+    if (names.join("\n") === shown.join("\n")) return;
+    const held = document.activeElement instanceof HTMLInputElement && place.contains(document.activeElement) ? document.activeElement.value : null;
+    place.replaceChildren(...names.map((name) => tick(name, chosen.includes(name))));
+    if (held !== null) [...place.querySelectorAll("input")].find(({ value }) => value === held)?.focus();
+  };
 
   #find<T extends HTMLElement>(selector: string): T {
     return this.querySelector<T>(selector) as T;
@@ -69,6 +101,11 @@ export class PbHand extends HTMLElement {
     (this.querySelector("[data-start]") as HTMLElement).hidden = !standing;
     this.#moment("from", "starts", this.#value("start") === "later", 1);
     this.#moment("until", "expires", this.#value("for") === "until", this.#isLater ? 2 : 1);
+    const only = this.#only;
+    this.#find("[data-choice]").hidden = only === null;
+    if (only === null || only.length > 0) this.#excuse("instances");
+    this.#find("[data-all-words]").textContent = standing ? "all, and those to come" : "all";
+    this.#find("[data-scope-words]").textContent = only === null ? "all instances" : `${this.#where} only`;
     const another = this.dataset["another"] === undefined ? "" : ` Takes effect once another person has approved it: ${this.dataset["another"]}`;
     this.#find("[data-consequence]").textContent = this.#consequence(act) + another;
     const where = this.#allDeaf ? " although nobody obeys" : ` on ${this.#where}`;
@@ -92,15 +129,16 @@ export class PbHand extends HTMLElement {
   }
 
   get #allDeaf(): boolean {
-    const instances = Number(this.dataset["instances"] ?? "0");
-    return instances > 0 && Number(this.dataset["deaf"] ?? "0") === instances;
+    return this.#live > 0 && this.#deaf === this.#live;
   }
 
   #consequence(act: Act): string {
     const target = this.dataset["target"] || "what it guards";
     const calls = Number(this.dataset["calls"] || "NaN");
-    const about = Number.isNaN(calls) || calls === 0 ? "all calls" : `about ${perSecond(calls)} calls/s`;
-    const deaf = Number(this.dataset["deaf"] ?? "0");
+    // The figure is of all instances together.
+    const about = Number.isNaN(calls) || calls === 0 || this.#only !== null ? "all calls" : `about ${perSecond(calls)} calls/s`;
+    const deaf = this.#deaf;
+    const toCome = this.#only === null ? " and those to come" : " alone";
     const who = deaf === 1 ? "One of them does not hear of it: it is" : `${deaf} of them do not hear of it: they are`;
     const unheard = deaf === 0 ? "" : ` ${who} known by events alone.`;
     const replaces = this.dataset["mode"] ? " Replaces the override that stands." : "";
@@ -108,14 +146,15 @@ export class PbHand extends HTMLElement {
     const plans = this.dataset["planned"] !== undefined && this.#isLater ? " Replaces what is planned." : "";
     const after = unheard + replaces + waits + plans;
     if (this.#allDeaf) {
-      const live = `Nobody obeys: ${this.#where === "1 instance" ? "the one instance is" : "all instances are"} known by events alone.`;
-      return STANDING.has(act) ? `${live} It stands for those to come.${replaces}${waits}${plans}` : `${live} Nothing happens.`;
+      const live = `Nobody obeys: ${this.#live === 1 ? "the one instance is" : "all instances are"} known by events alone.`;
+      const stands = this.#only === null ? " It stands for those to come." : "";
+      return STANDING.has(act) ? `${live}${stands}${replaces}${waits}${plans}` : `${live} Nothing happens.`;
     }
     switch (act) {
       case "forced_open":
-        return `Refuses ${about} to ${target}, in ${this.#where} and those to come.${after}`;
+        return `Refuses ${about} to ${target}, in ${this.#where}${toCome}.${after}`;
       case "forced_closed":
-        return `Lets ${about} to ${target} through even if they fail, in ${this.#where} and those to come.${after}`;
+        return `Lets ${about} to ${target} through even if they fail, in ${this.#where}${toCome}.${after}`;
       case "trip":
         return `Opens now, once; each instance then recovers as its own settings say. Not applied after 60 s.${unheard}`;
       case "reset":
@@ -134,16 +173,20 @@ export class PbHand extends HTMLElement {
     const { confirm: name } = this.dataset;
     const confirmed = name === undefined || this.#value("confirm") === name;
     if (!confirmed) this.#error("confirm", `Type “${name}”, where this acts.`);
-    if (reason === "" || !confirmed || (STANDING.has(act) && expiry === null) || start === null) {
+    const only = this.#only;
+    const chosen = only === null || only.length > 0;
+    if (!chosen) this.#error("instances", "Choose at least one, or all.");
+    if (reason === "" || !confirmed || !chosen || (STANDING.has(act) && expiry === null) || start === null) {
       this.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
       return;
     }
+    const scoped: Scoped = only === null ? {} : { instances: only };
     this.#busy = true;
     const id = this.dataset["breakerId"] ?? "";
     const answer =
       act === "trip" || act === "reset"
-        ? await command(id, act, reason, this.#carried())
-        : await override(id, { mode: act, reason, ...start, ...(expiry as Expiry), ...this.#carried() });
+        ? await command(id, act, reason, { ...this.#carried(), ...scoped })
+        : await override(id, { mode: act, reason, ...start, ...(expiry as Expiry), ...this.#carried(), ...scoped });
     this.#busy = false;
     if (!answer.ok) {
       this.#refused(answer.problem);
@@ -162,6 +205,7 @@ export class PbHand extends HTMLElement {
       return;
     }
     this.#wish = { verb: VERB[act], revision: answer.value.revision, standing: STANDING.has(act) };
+    this.#wishOn = only;
     this.#follow();
     document.dispatchEvent(new Event("pb-refresh"));
   }
@@ -178,7 +222,7 @@ export class PbHand extends HTMLElement {
   #follow = (): void => {
     if (this.#wish === null) return;
     const { revision, override } = this.dataset;
-    const told = outcome(this.#wish, { revision: Number(revision), override: override ? Number(override) : null, instances: reported() });
+    const told = outcome(this.#wish, { revision: Number(revision), override: override ? Number(override) : null, instances: within(this.#wishOn, reported()) });
     if (told === null) this.#wish = null;
     this.#outcome(told?.text ?? "", told?.bad);
   };
@@ -205,7 +249,7 @@ export class PbHand extends HTMLElement {
     if (problem.errors.some(({ loc }) => loc.includes("confirm"))) this.dataset["confirm"] ??= this.dataset["within"] ?? "";
     for (const { loc, msg } of problem.errors) {
       const place = loc.map(String);
-      const field = place.includes("reason") ? "reason" : place.includes("starts_at") ? "starts" : place.includes("confirm") ? "confirm" : place.some((name) => name.startsWith("expires") || name === "no_expiry") ? "expires" : null;
+      const field = place.includes("reason") ? "reason" : place.includes("instances") ? "instances" : place.includes("starts_at") ? "starts" : place.includes("confirm") ? "confirm" : place.some((name) => name.startsWith("expires") || name === "no_expiry") ? "expires" : null;
       if (field === null) continue;
       this.#error(field, msg);
       placed = true;
@@ -215,6 +259,7 @@ export class PbHand extends HTMLElement {
   }
 
   #error(field: Field, message: string): void {
+    if (field === "instances") this.#find<HTMLDetailsElement>("[data-scope]").open = true;
     (this.querySelector(`[data-error="${field}"]`) as HTMLElement).textContent = message;
     this.querySelector(INPUT[field])?.setAttribute("aria-invalid", "true");
   }
@@ -235,9 +280,22 @@ export class PbHand extends HTMLElement {
     this.#excuse("starts");
     this.#excuse("expires");
     this.#excuse("confirm");
+    this.#excuse("instances");
     this.#wish = null;
     this.#outcome("");
   }
+}
+
+function tick(name: string, checked: boolean): HTMLLabelElement {
+  const input = document.createElement("input");
+  Object.assign(input, { type: "checkbox", name: "instances", value: name, checked });
+  const said = document.createElement("span");
+  said.className = "mono";
+  said.textContent = name;
+  const label = document.createElement("label");
+  label.className = "tick";
+  label.append(input, said);
+  return label;
 }
 
 /** What the live instances say, from the page's own table. */
