@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { moment } from "../src/model/moment";
 import { ribbon, trips, tripWords, type Change, type Past, type Span } from "../src/model/ribbon";
 import type { State } from "../src/model/summary";
 
@@ -49,6 +50,19 @@ test("changes before the window only say how it began", () => {
   assert.equal(said(ribbon(whole(change(50, "closed", "open"), change(150, "open", "closed")), at("closed", { closed: 1 }), 100, 200)), "open 100-150, closed 150-200");
 });
 
+test("what changed twice within a millisecond, or at one instant, ends as it ended", () => {
+  const [probed, closed] = [moment("2026-11-09T14:00:00.123400Z"), moment("2026-11-09T14:00:00.123493+00:00")];
+  assert.ok(probed < closed && closed - probed < 1);
+  const [start, end] = [probed - 10, closed + 10];
+  const newestFirst = [change(closed, "half_open", "closed"), change(probed, "open", "half_open")];
+  assert.equal(ribbon(whole(...newestFirst), at("closed", { closed: 1 }), start, end).at(-1)?.state, "closed");
+
+  const tied = newestFirst.map((one) => ({ ...one, at: 150 }));
+  assert.equal(said(ribbon(whole(...tied), at("closed", { closed: 1 }), 100, 200)), "open 100-150, closed 150-200");
+  const counted = [{ ...change(150, "open", "half_open"), seq: 7 }, { ...change(150, "half_open", "closed"), seq: 8 }];
+  assert.equal(said(ribbon(whole(...counted), at("closed", { closed: 1 }), 100, 200)), "open 100-150, closed 150-200");
+});
+
 test("in a gap it was not closed since the outage began, and before that nobody knows", () => {
   const newest = [change(180, "open", "half_open"), change(181, "half_open", "open"), change(182, "open", "half_open", "b"), change(183, "half_open", "open", "b")];
   const beginning = [change(110, "closed", "open"), change(115, "closed", "open", "b")];
@@ -60,7 +74,7 @@ test("in a gap it was not closed since the outage began, and before that nobody 
 });
 
 test("what an instance left after a gap says nothing of before it", () => {
-  const changes = [change(190, "open", "half_open", "b"), change(110, "closed", "open"), change(110, "open", "closed")];
+  const changes = [change(190, "open", "half_open", "b"), change(110, "open", "closed"), change(110, "closed", "open")];
   const spans = ribbon({ changes, gap: { start: 120, end: 180 } }, at("half_open", { closed: 1, half_open: 1 }, null, 175), 100, 200);
   assert.equal(said(spans), "closed 100-120, null 120-175, open 175-190, half_open 190-200");
 });

@@ -1,3 +1,4 @@
+import { moment } from "../model/moment";
 import { readOn, type KnownPast, type Page } from "../model/past";
 import type { Change } from "../model/ribbon";
 import type { Expiry, Start } from "../model/span";
@@ -10,6 +11,8 @@ export interface BreakerEvent {
   from: string | null;
   to: string | null;
   occurred_at: string;
+  /** Counts an instance's own events up; null where nothing does. */
+  seq: number | null;
 }
 
 const PAGE = 1_000;
@@ -23,8 +26,8 @@ async function changesOf(id: string, span: Record<string, string>): Promise<Page
   const query = new URLSearchParams({ ...span, type: "state_change", limit: String(PAGE) });
   const answer = await call<Page<BreakerEvent>>("GET", `breakers/${encodeURIComponent(id)}/events?${query}`);
   if (!answer.ok) return null;
-  const items = answer.value.items.flatMap(({ instance, from, to, occurred_at }) =>
-    isState(to) ? [{ instance, from: isState(from) ? from : null, to, at: Date.parse(occurred_at) }] : [],
+  const items = answer.value.items.flatMap(({ instance, from, to, occurred_at, seq }) =>
+    isState(to) ? [{ instance, from: isState(from) ? from : null, to, at: moment(occurred_at), seq }] : [],
   );
   return { items, next: answer.value.next };
 }

@@ -29,7 +29,8 @@ export interface KnownPast extends Past {
 export async function readOn(read: Read, since: Date, outage: string | null, known: KnownPast | null): Promise<KnownPast | null> {
   const start = since.getTime();
   if (known !== null && start - known.since < WHOLE_EVERY_MS) {
-    const from = Math.max(start, ...known.changes.map((change) => change.at)) - LATE_MS;
+    // In whole milliseconds, as it is asked for: nothing is to be read and kept as well.
+    const from = Math.floor(Math.max(start, ...known.changes.map((change) => change.at))) - LATE_MS;
     const news = await read({ since: new Date(from).toISOString() });
     if (news === null) return null;
     const kept = known.changes.filter((change) => start <= change.at && change.at < from);
@@ -39,7 +40,7 @@ export async function readOn(read: Read, since: Date, outage: string | null, kno
   return past === null ? null : { ...past, since: start };
 }
 
-/** The changes since a moment, in no particular order; null if they cannot be had. Where an outage is more than a
+/** The changes since a moment, ordered as a `Past` is; null if they cannot be had. Where an outage is more than a
  * page long, the newest of it and those around its beginning tell enough: in between it was not closed. */
 export async function readPast(read: Read, since: Date, outage: string | null): Promise<Past | null> {
   const span = { since: since.toISOString() };

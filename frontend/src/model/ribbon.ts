@@ -1,5 +1,6 @@
 /** The last half hour of a breaker as spans of states, from its instances' state changes. */
 
+import { moment } from "./moment";
 import { gravity, STATES, type State, type Summary } from "./summary";
 import { counted } from "./words";
 
@@ -7,7 +8,10 @@ export interface Change {
   instance: string;
   from: State | null;
   to: State;
+  /** In milliseconds, with the microseconds behind the point: a breaker may change twice in a millisecond. */
   at: number;
+  /** Tells changes of one instance at one instant apart. */
+  seq?: number | null;
 }
 
 export interface Span {
@@ -17,7 +21,8 @@ export interface Span {
   state: State | null;
 }
 
-/** The state changes of a breaker since some moment, in no particular order. */
+/** The state changes of a breaker since some moment, in no particular order, but for those of one instant: newest first, as
+ * the API has them. */
 export interface Past {
   changes: readonly Change[];
   /** [start, end) of which nothing was fetched, for there is too much: null where all is there. */
@@ -30,10 +35,11 @@ type Standing = Pick<Summary, "state" | "states" | "since" | "not_closed_since">
  * Instances without a change in the window have stood still: the summary's counts tell their state.
  * In a gap only what the summary says of the outage is known: that it was not closed. */
 export function ribbon({ changes, gap }: Past, summary: Standing, start: number, end: number): Span[] {
-  const outage = summary.not_closed_since === null ? Infinity : Date.parse(summary.not_closed_since);
-  const inside = changes.filter((change) => change.at < end).sort((a, b) => a.at - b.at);
+  const outage = summary.not_closed_since === null ? Infinity : moment(summary.not_closed_since);
+  const inside = changes.filter((change) => change.at < end);
   const lanes = new Map<string, Change[]>();
-  for (const change of inside) lanes.set(change.instance, [...(lanes.get(change.instance) ?? []), change]);
+  for (const change of inside) lanes.set(change.instance, [change, ...(lanes.get(change.instance) ?? [])]);
+  for (const lane of lanes.values()) lane.sort((a, b) => a.at - b.at || (a.seq ?? 0) - (b.seq ?? 0));
   const still = stillStates(summary, lanes);
   if (lanes.size === 0) return withoutChanges(summary, start, end);
 
@@ -55,7 +61,7 @@ export function ribbon({ changes, gap }: Past, summary: Standing, start: number,
 function endAs(spans: Span[], summary: Pick<Summary, "state" | "since">): Span[] {
   const last = spans.at(-1);
   if (last === undefined || last.state === summary.state || summary.since === null) return spans;
-  const since = Math.max(Date.parse(summary.since), last.start);
+  const since = Math.max(moment(summary.since), last.start);
   if (since >= last.end) return spans;
   const now: Span = { start: since, end: last.end, state: summary.state };
   if (since === last.start) return [...spans.slice(0, -1), now];
@@ -63,7 +69,7 @@ function endAs(spans: Span[], summary: Pick<Summary, "state" | "since">): Span[]
 }
 
 function withoutChanges(summary: Pick<Summary, "state" | "since">, start: number, end: number): Span[] {
-  const since = summary.since === null ? end : Date.parse(summary.since);
+  const since = summary.since === null ? end : moment(summary.since);
   if (since <= start) return [{ start, end, state: summary.state }];
   if (since >= end) return [{ start, end, state: null }];
   return [{ start, end: since, state: null }, { start: since, end, state: summary.state }];

@@ -1,6 +1,7 @@
 /** How numbers, spans of time and a breaker's standing are said. `dashboard/pages/words.py` says the
  * same words for the first paint; test/cases/words.json holds both to it. */
 
+import { moment } from "./moment";
 import { gravity, stateWord, STATES, type Override, type State, type Summary } from "./summary";
 
 const MINUTE = 60;
@@ -53,7 +54,7 @@ export function percent(rate: number): string {
 export function standingSince(summary: Pick<Summary, "state" | "since" | "not_closed_since">): { lead: string; since: string | null } {
   const { state, since, not_closed_since: outage } = summary;
   if ((state !== "open" && state !== "half_open") || since === null || outage === null) return { lead: "", since };
-  return { lead: state === "half_open" && Date.parse(outage) < Date.parse(since) ? "open for " : "", since: outage };
+  return { lead: state === "half_open" && moment(outage) < moment(since) ? "open for " : "", since: outage };
 }
 
 export function rateWords(summary: Pick<Summary, "failure_rate" | "calls_per_second">): string {
