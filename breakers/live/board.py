@@ -57,7 +57,7 @@ def _row(found: Mapping[str, Any]) -> Row:
         states=states,
         instances=found["instances"],
         agents=found["agents"],
-        since=found[f"{gravest}_since"],
+        since=found[f"{gravest}_since"] or found["gone_since"],
         not_closed_since=found["not_closed_since"],
         probe_due_at=found["probe_due_at"],
         naturally_open=found["naturally_open"],

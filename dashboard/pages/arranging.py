@@ -11,7 +11,7 @@ from django.http import QueryDict
 
 from dashboard.pages import words
 from dashboard.pages.filtering import filter_of
-from dashboard.pages.gravity import Rung, rung
+from dashboard.pages.gravity import Rung, is_gone, rung
 from dashboard.pages.words import Shown
 
 NAMED_MOST = 48
@@ -38,21 +38,28 @@ class Wish:
 
 def painted(shown: dict[str, Any]) -> dict[str, Any]:
     """The same cut down to a first paint: whole groups, and how many breakers are left for later."""
-    groups: list[Group] = []
-    tiles = 0
-    for group in shown["groups"]:
-        if groups and tiles + len(group.members) > TILES_PAINTED:
-            break
-        groups.append(group)
-        tiles += len(group.members)
+    groups, tiles = _first(shown["groups"], TILES_PAINTED)
+    gone_groups, gone = _first(shown["gone_groups"], TILES_PAINTED)
     look = shown["look"][:ROWS_PAINTED]
-    later = len(shown["look"]) - len(look) + len(shown["well"]) - tiles
-    return shown | {"look": look, "groups": groups, "later": later}
+    later = len(shown["look"]) - len(look) + len(shown["well"]) - tiles + len(shown["gone"]) - gone
+    return shown | {"look": look, "groups": groups, "gone_groups": gone_groups, "later": later}
+
+
+def _first(groups: Sequence[Group], most: int) -> tuple[list[Group], int]:
+    """The first groups, at least one where there is one, and how many breakers are in them."""
+    found: list[Group] = []
+    members = 0
+    for group in groups:
+        if found and members + len(group.members) > most:
+            break
+        found.append(group)
+        members += len(group.members)
+    return found, members
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The well breakers of one service."""
+    """The breakers of one service that need no look."""
 
     environment: str
     service: str
@@ -66,13 +73,18 @@ def arrange(
     scope = [summary for summary in everything if wish.environment in ("", summary.environment)]
     mentions = filter_of(wish.text)
     matching = [summary for summary in scope if mentions(summary)]
-    chosen = [summary for summary in matching if not wish.states or summary.state in wish.states]
+    chosen = [
+        summary
+        for summary in matching
+        if not wish.states or (summary.state in wish.states and not is_gone(summary))
+    ]
     rungs = {s.id: rung(s, has_incident=s.id in in_incidents, now=now) for s in chosen}
     chosen.sort(key=lambda s: (rungs[s.id], words.title(s), s.environment, s.breaker))
     among = {summary.id for summary in chosen}
     hidden = [summary for summary in everything if summary.id not in among]
     look = [summary for summary in chosen if rungs[summary.id] < Rung.WELL]
-    well = chosen[len(look) :]
+    well = [summary for summary in chosen if rungs[summary.id] is Rung.WELL]
+    gone = chosen[len(look) + len(well) :]
     return {
         "everything": everything,
         "environments": sorted({summary.environment for summary in everything}),
@@ -85,7 +97,9 @@ def arrange(
         if hidden
         else words.underline(chosen),
         "filtered": bool(hidden),
-        "chips": [(state, sum(s.state == state for s in matching)) for state in CHIPS],
+        "chips": [
+            (state, sum(s.state == state and not is_gone(s) for s in matching)) for state in CHIPS
+        ],
         "chosen": chosen,
         "look": look,
         "silent": {id for id, found in rungs.items() if found is Rung.SILENT},
@@ -93,6 +107,9 @@ def arrange(
         "well_words": _well_words(well),
         "groups": _groups(well),
         "named": len(well) <= NAMED_MOST,
+        "gone": gone,
+        "gone_groups": _groups(gone),
+        "gone_named": len(gone) <= NAMED_MOST,
         "many_environments": len({summary.environment for summary in scope}) > 1,
     }
 

@@ -226,7 +226,7 @@ def sentence(summary: Summary, now: datetime) -> list[words.Part]:
         override = (
             None  # Instances drop it by themselves; that it ended is noted within a second or two.
         )
-    state = words.Part(words.state_title(summary.state), state=summary.state)
+    state = words.Part(words.standing_title(summary), state=summary.state)
     if override is not None:
         by = f" by {override.author}: {words.instance_words(summary)}."
         wish = words.Part(words.state_title(override.mode), state=override.mode)
@@ -240,13 +240,10 @@ def sentence(summary: Summary, now: datetime) -> list[words.Part]:
         meaning = _meaning(override.mode, target)
         where = meaning if everywhere else f" Where it is applied, c{meaning[2:]}"
         return [wish, words.Part(by + where)]
+    if not summary.instances:
+        return [state, words.Part(": no instance holds it any more.")]
     if summary.state == "unknown":
-        said = (
-            "no instance is left to say how it stands."
-            if summary.instances
-            else "no instance has reported it yet."
-        )
-        return [state, words.Part(f": {said}")]
+        return [state, words.Part(": no instance is left to say how it stands.")]
     count = summary.states.get(summary.state, 0)
     where = (
         " in the one instance."

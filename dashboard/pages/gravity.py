@@ -17,7 +17,8 @@ SILENT_AFTER = timedelta(hours=1)
 
 
 class Rung(IntEnum):
-    """How grave a breaker's standing is, gravest first; what does not need a look is `WELL`."""
+    """How grave a breaker's standing is, gravest first; what does not need a look is `WELL`, or
+    no longer there."""
 
     OPEN = 0
     FAILING = 1
@@ -38,6 +39,8 @@ class Rung(IntEnum):
     HELD = 10
     """An override is in effect everywhere, and refuses nothing."""
     WELL = 11
+    GONE = 12
+    """See `is_gone`."""
 
 
 _BY_STATE = {"forced_open": Rung.FORCED_OPEN, "half_open": Rung.HALF_OPEN}
@@ -47,6 +50,8 @@ def rung(summary: Summary | SummaryThen, *, has_incident: bool, now: datetime) -
     """Where it stands; `now` is the instant that is shown. Of the past, what only the present knows counts for nothing:
     incidents, what was applied, and whether an agent speaks for it."""
     state, override = summary.state, summary.override
+    if is_gone(summary):
+        return Rung.INCIDENT if has_incident else Rung.HELD if override else Rung.GONE
     is_silent = _is_silent(summary, now)
     if state == "open" and not is_silent:
         return Rung.OPEN
@@ -63,6 +68,11 @@ def rung(summary: Summary | SummaryThen, *, has_incident: bool, now: datetime) -
     if summary.states.get("unknown"):
         return Rung.LOST if state == "unknown" else Rung.PARTLY_LOST
     return Rung.HELD if override else Rung.WELL
+
+
+def is_gone(summary: Summary | SummaryThen) -> bool:
+    """Whether no instance holds it any more: the last one took its leave, which is no loss."""
+    return summary.instances == 0
 
 
 def is_failing(summary: Summary) -> bool:

@@ -210,7 +210,7 @@ def tile_label(summary: words.Shown) -> str:
     failing = ""
     if rate is not None and isinstance(summary, Summary):
         failing = f", {words.percent(rate)} {words.rate_tail(summary)}"
-    return f"{words.title(summary)}: {words.state_word(summary.state)}, {words.instance_words(summary)}{failing}"
+    return f"{words.title(summary)}: {words.standing_title(summary).lower()}, {words.instance_words(summary)}{failing}"
 
 
 def _rate(summary: words.Shown) -> float | None:
@@ -219,6 +219,7 @@ def _rate(summary: words.Shown) -> float | None:
 
 register.filter("state_word", words.state_word)
 register.filter("state_title", words.state_title)
+register.filter("standing_title", words.standing_title)
 register.filter("small_line", words.small_line)
 register.filter("instance_words", words.instance_words)
 register.filter("rate_words", words.rate_words)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from breakers.live.past import SummaryThen
 from breakers.wire import OverrideSummary, Summary
-from dashboard.pages.gravity import is_failing
+from dashboard.pages.gravity import is_failing, is_gone
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
@@ -44,6 +44,11 @@ def state_word(state: str) -> str:
 def state_title(state: str) -> str:
     """`half_open` -> "Half open"."""
     return state_word(state).capitalize()
+
+
+def standing_title(summary: Shown) -> str:
+    """The word for how a breaker stands, at the head of a row."""
+    return "No longer running" if is_gone(summary) else state_title(summary.state)
 
 
 def lasting(seconds: float) -> str:
@@ -242,11 +247,15 @@ class Part:
         return f"/?q={quote(self.filter or '', safe='')}"
 
 
-def headline(summaries: Sequence[Shown], *, filtered: bool = False, look: int = 0) -> list[Part]:
+def headline(everything: Sequence[Shown], *, filtered: bool = False, look: int = 0) -> list[Part]:
     """The board in one sentence, as a person would say it aloud; `filtered` where it is not all of it, `look` of which
     need a look."""
-    if not summaries:
+    if not everything:
         return [Part("No breaker matches the filter." if filtered else "No breakers yet.")]
+    summaries = [summary for summary in everything if not is_gone(summary)]
+    if not summaries:
+        no = "Nothing shown" if filtered else "No breaker"
+        return [Part(f"{no} is running any more.")]
     counts = Counter(summary.state for summary in summaries)
     present = [(state, said) for state, said in _SAID if counts[state]]
     if not present:
@@ -310,17 +319,21 @@ def underline(summaries: Sequence[Shown]) -> str:
 def filtered_underline(shown: Sequence[Shown], hidden: Sequence[Shown]) -> str:
     """The quiet line where not all is shown: nothing grave is hidden unsaid."""
     total = counted(len(shown) + len(hidden), "breaker")
-    counts = Counter(summary.state for summary in hidden)
-    grave = [f"{counts[state]} {said}" for state, said in _GRAVE if counts[state]]
+    grave = _grave_counts(hidden)
     rest = f"Hidden: {', '.join(grave)}." if grave else "What is hidden is closed."
     return f"Filtered: {len(shown):,} of {total} shown. {rest}"
 
 
 def tab_title(summaries: Sequence[Shown]) -> str:
     """The board in a browser's tab: its gravest news."""
-    counts = Counter(summary.state for summary in summaries)
-    grave = [f"{counts[state]} {said}" for state, said in _GRAVE if counts[state]]
+    grave = _grave_counts(summaries)
     if failing := _failing(summaries):
         grave.append(f"{failing} held closed, yet failing")
-    calm = "All closed" if summaries else "Board"
+    calm = "All closed" if any(not is_gone(one) for one in summaries) else "Board"
     return f"{grave[0] if grave else calm} · Panelboard"
+
+
+def _grave_counts(summaries: Sequence[Shown]) -> list[str]:
+    """ "2 open", "1 probing", gravest first; without those that are gone."""
+    counts = Counter(summary.state for summary in summaries if not is_gone(summary))
+    return [f"{counts[state]} {said}" for state, said in _GRAVE if counts[state]]

@@ -17,10 +17,12 @@ for (const { what, rung: said, incident, summary } of made) {
 
 test("the board stands in this order, whatever order it comes in", () => {
   const incidents = new Set(made.filter((one) => one.incident).map((one) => one.summary.id));
-  const { look, rungs, well } = arrange(made.map((one) => one.summary).reverse(), { incidents, now: NOW });
-  const ofLook = made.filter((one) => one.rung !== "well");
+  const { look, rungs, well, gone } = arrange(made.map((one) => one.summary).reverse(), { incidents, now: NOW });
+  const ofLook = made.filter((one) => one.rung !== "well" && one.rung !== "gone");
   assert.deepEqual(look.map((one) => rungs.get(one.id)), ofLook.map((one) => one.rung));
   assert.deepEqual(look, ofLook.map((one) => one.summary));
-  assert.equal(well.flatMap((group) => group.members).length, made.length - ofLook.length);
+  for (const [name, groups] of Object.entries({ well, gone })) {
+    assert.deepEqual(groups.flatMap((group) => group.members), made.filter((one) => one.rung === name).map((one) => one.summary));
+  }
   assert.deepEqual([...new Set(made.map((one) => one.rung))], RUNGS);
 });

@@ -30,7 +30,7 @@ function api(history: readonly Change[], asked: string[] = []): Read {
 }
 
 const drawn = (past: Past | null, state: State, since: number, began: number | null): string => {
-  const standing = { state, states: { [state]: 1 }, since: iso(since), not_closed_since: began === null ? null : iso(began) };
+  const standing = { instances: 1, state, states: { [state]: 1 }, since: iso(since), not_closed_since: began === null ? null : iso(began) };
   const spans = ribbon(past ?? { changes: [], gap: null }, standing, at(0), at(1_800));
   const said = spans.slice(0, 2).map((span) => `${span.state} ${(span.start - T0) / 1_000}`);
   return `${said.join(", ")}: ${tripWords(spans)}`;

@@ -7,6 +7,7 @@ import type { State } from "../src/model/summary";
 const change = (at: number, from: State | null, to: State, instance = "a"): Change => ({ at, from, to, instance });
 const said = (spans: readonly Span[]): string => spans.map((span) => `${span.state} ${span.start}-${span.end}`).join(", ");
 const at = (state: State, states: Partial<Record<State, number>>, since: string | null = null, outage: number | null = null) => ({
+  instances: Object.values(states).reduce((sum, count) => sum + count, 0),
   state,
   states,
   since,
@@ -44,6 +45,14 @@ test("a summary that is fresher than history has the last word, and nothing befo
   const history = [change(120, null, "closed"), change(120, null, "closed", "b"), change(185, "closed", "open")];
   assert.equal(said(ribbon(whole(...history), at("open", { open: 2 }, since), 100, 200)), "null 100-120, closed 120-185, open 185-200");
   assert.equal(said(ribbon(whole(...history.slice(0, 2)), at("open", { open: 2 }, since), 100, 200)), "null 100-120, closed 120-190, open 190-200");
+});
+
+test("it ends where the last instance took its leave", () => {
+  const gone = (since: number | null) => at("unknown", {}, since === null ? null : new Date(since).toISOString());
+  const history = whole(change(50, "open", "closed"));
+  assert.equal(said(ribbon(history, gone(150), 100, 200)), "closed 100-150, null 150-200");
+  assert.equal(said(ribbon(history, gone(90), 100, 200)), "null 100-200");
+  assert.equal(said(ribbon(history, gone(null), 100, 200)), "null 100-200");
 });
 
 test("changes before the window only say how it began", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { filteredUnderline, headline, tabTitle, underline } from "../src/model/headline";
-import type { State, Summary } from "../src/model/summary";
+import { standingTitle, type State, type Summary } from "../src/model/summary";
 import { ago, breakable, instanceMarks, instanceWords, lasting, left, percent, probeDue, rateTail, rateWords, smallLine, standingSince } from "../src/model/words";
 import cases from "./cases/words.json";
 import { breaker } from "./make";
@@ -51,9 +51,10 @@ test("what the headline is about filters by it", () => {
 });
 
 test("a breaker's standing is said as the server says it", () => {
-  for (const { breaker: named, instances, rate, tail, small } of cases.standings) {
+  for (const { breaker: named, title, instances, rate, tail, small } of cases.standings) {
     const summary = breaker(named as unknown as Partial<Summary>);
     assert.equal(instanceWords(summary), instances);
+    if (title !== undefined) assert.equal(standingTitle(summary), title);
     assert.equal(rateWords(summary), rate);
     if (tail !== undefined) assert.equal(rateTail(summary), tail);
     assert.equal(smallLine(summary), small);

@@ -2,7 +2,7 @@
 
 import { html, nothing, svg, type SVGTemplateResult, type TemplateResult } from "lit";
 import { breakable, instanceMarks, instanceWords, percent, rateTail, rateWords, standingSince } from "../model/words";
-import { stateTitle, type State, type Summary } from "../model/summary";
+import { standingTitle, type State, type Summary } from "../model/summary";
 
 /** The state as a circuit diagram draws it; the word always stands beside it. */
 export function glyph(state: State): TemplateResult {
@@ -52,5 +52,5 @@ export function instances(summary: Summary): TemplateResult {
 }
 
 export function word(summary: Summary): string {
-  return stateTitle(summary.state);
+  return standingTitle(summary);
 }

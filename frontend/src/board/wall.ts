@@ -4,7 +4,7 @@ import { html, nothing, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import type { Group } from "../model/arrange";
 import { instanceWords, percent, rateTail, rateWords, title } from "../model/words";
-import { stateWord, type Summary } from "../model/summary";
+import { standingTitle, type Summary } from "../model/summary";
 import { breakerUrl, broken, glyph, instances, since, word } from "./parts";
 
 /** Up to this many a name says more than a tile. */
@@ -58,5 +58,5 @@ export function fill(summary: Summary): number {
 
 export function tileLabel(summary: Summary): string {
   const failing = summary.failure_rate === null ? "" : `, ${percent(summary.failure_rate)} ${rateTail(summary)}`;
-  return `${title(summary)}: ${stateWord(summary.state)}, ${instanceWords(summary)}${failing}`;
+  return `${title(summary)}: ${standingTitle(summary).toLowerCase()}, ${instanceWords(summary)}${failing}`;
 }

@@ -8,11 +8,12 @@ import { glyph } from "../board/parts";
 import { row } from "../board/row";
 import { NAMED_MOST, wall } from "../board/wall";
 import { now } from "../live/clock";
-import { arrange, held, type Arranged, type Grouping } from "../model/arrange";
+import { arrange, held, type Arranged, type Group, type Grouping } from "../model/arrange";
 import { filter } from "../model/filter";
 import { filteredUnderline, headline, underline, type Part } from "../model/headline";
 import type { Span } from "../model/ribbon";
-import { countByState, stateWord, STATES, type State, type Summary } from "../model/summary";
+import { counted } from "../model/words";
+import { countByState, isGone, stateWord, STATES, type State, type Summary } from "../model/summary";
 
 export interface BoardFilter {
   environment: string;
@@ -79,7 +80,7 @@ export class PbBoard extends LitElement {
     this.addEventListener("keydown", this.#keyed);
   }
 
-  #shown: Arranged = { look: [], well: [], rungs: new Map() };
+  #shown: Arranged = { look: [], well: [], gone: [], rungs: new Map() };
 
   protected override willUpdate(): void {
     if (!this.hasUpdated) this.replaceChildren();
@@ -93,7 +94,7 @@ export class PbBoard extends LitElement {
     );
     if (summaries.size === 0) return this.#empty();
     const matching = inScope.filter(filter(this.filter.text));
-    const chosen = this.filter.states.size === 0 ? matching : matching.filter((summary) => this.filter.states.has(summary.state));
+    const chosen = this.filter.states.size === 0 ? matching : matching.filter((summary) => !isGone(summary) && this.filter.states.has(summary.state));
     const among = new Set(chosen);
     const hidden = [...summaries.values()].filter((summary) => !among.has(summary));
     const incidents = new Map(this.unwell.map((one) => [one.breaker, one]));
@@ -101,7 +102,8 @@ export class PbBoard extends LitElement {
     const { shown, waiting } = this.#heldAt === null ? { shown: next, waiting: 0 } : held(this.#heldAt, next, new Map(chosen.map((summary) => [summary.id, summary])));
     this.#shown = shown;
     this.look = shown.look;
-    const well = shown.well.reduce((sum, group) => sum + group.members.length, 0);
+    const well = members(shown.well);
+    const gone = members(shown.gone);
     const environments = new Set(inScope.map((summary) => summary.environment)).size > 1;
     return html`
       <header class="head">
@@ -121,6 +123,12 @@ export class PbBoard extends LitElement {
             </div>
             ${wall(shown.well, well <= NAMED_MOST, environments)}
           </section>`
+        : nothing}
+      ${gone > 0
+        ? html`<details class="gone">
+            <summary><b>No longer running</b><span class="quiet">${counted(gone, "breaker")}, of which no instance is left</span></summary>
+            ${wall(shown.gone, gone <= NAMED_MOST, environments)}
+          </details>`
         : nothing}
     `;
   }
@@ -221,7 +229,7 @@ export class PbBoard extends LitElement {
 
   /** On the way to the "3 new" above a list it does not move yet. */
   #beside(target: EventTarget | null): boolean {
-    return target instanceof Element && target.closest(".look, .well") !== null;
+    return target instanceof Element && target.closest(".look, .well, .gone") !== null;
   }
 
   #pointed = (event: Event): void => {
@@ -259,7 +267,7 @@ export class PbBoard extends LitElement {
 
   /** A held picture whose breakers are all gone holds nothing. */
   #hold(): void {
-    if (this.#heldAt !== null && !this.#heldAt.look.some((summary) => this.summaries?.has(summary.id)) && this.#heldAt.well.length === 0) this.#heldAt = null;
+    if (this.#heldAt !== null && !this.#heldAt.look.some((summary) => this.summaries?.has(summary.id)) && this.#heldAt.well.length === 0 && this.#heldAt.gone.length === 0) this.#heldAt = null;
   }
 
   /** Arrow keys walk the tiles of a group, so that a wall of hundreds is one stop for the Tab key. */
@@ -278,6 +286,10 @@ export class PbBoard extends LitElement {
 function part(said: Part): TemplateResult {
   if (said.filter !== undefined) return html`<a class="about" href="/?q=${encodeURIComponent(said.filter)}">${said.text}</a>`;
   return said.state === undefined ? html`${said.text}` : html`<span class="said" data-tone=${said.state}>${said.text}</span>`;
+}
+
+function members(groups: readonly Group[]): number {
+  return groups.reduce((sum, group) => sum + group.members.length, 0);
 }
 
 function wellWords(shown: Arranged): string {

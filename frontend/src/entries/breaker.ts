@@ -29,7 +29,7 @@ function draw(): void {
     const state = lane.dataset["nowState"];
     if (!isState(state)) continue;
     const changes = past.changes.filter((change) => change.instance === lane.dataset["lane"]);
-    const standing = { state, states: { [state]: 1 }, since: lane.dataset["since"] || null, not_closed_since: lane.dataset["notClosedSince"] || null };
+    const standing = { instances: 1, state, states: { [state]: 1 }, since: lane.dataset["since"] || null, not_closed_since: lane.dataset["notClosedSince"] || null };
     lane.spans = ribbon({ changes, gap: past.gap }, standing, end - WINDOW_MS, end);
   }
 }

@@ -14,6 +14,8 @@ export interface Group {
 export interface Arranged {
   look: Summary[];
   well: Group[];
+  /** Those that no instance holds any more. */
+  gone: Group[];
   /** Where each of `look` stands. */
   rungs: ReadonlyMap<string, Rung>;
 }
@@ -38,14 +40,16 @@ export type Grouping = "state" | "service";
 export function arrange(summaries: Iterable<Summary>, { incidents, now }: Circumstances, grouping: Grouping = "state"): Arranged {
   const look: Summary[] = [];
   const rungs = new Map<string, Rung>();
-  const groups = new Map<string, Group>();
+  const wellGroups = new Map<string, Group>();
+  const goneGroups = new Map<string, Group>();
   for (const summary of summaries) {
     const found = rung(summary, incidents.has(summary.id), now);
-    if (found !== "well") {
+    if (found !== "well" && found !== "gone") {
       look.push(summary);
       rungs.set(summary.id, found);
     } else {
       const key = `${summary.service}\0${summary.environment}`;
+      const groups = found === "well" ? wellGroups : goneGroups;
       let group = groups.get(key);
       if (group === undefined) {
         group = { key, environment: summary.environment, service: summary.service, members: [] };
@@ -56,9 +60,12 @@ export function arrange(summaries: Iterable<Summary>, { incidents, now }: Circum
   }
   const place = ({ id }: Summary): number => RUNGS.indexOf(rungs.get(id) as Rung);
   look.sort((a, b) => place(a) - place(b) || byName(a, b));
-  const well = [...groups.values()].sort((a, b) => compare(a.key, b.key));
-  for (const group of well) group.members.sort(byName);
-  return { look: grouping === "state" ? look : byService(look), well, rungs };
+  return { look: grouping === "state" ? look : byService(look), well: sorted(wellGroups), gone: sorted(goneGroups), rungs };
+}
+
+function sorted(groups: ReadonlyMap<string, Group>): Group[] {
+  for (const group of groups.values()) group.members.sort(byName);
+  return [...groups.values()].sort((a, b) => compare(a.key, b.key));
 }
 
 /** The service with the gravest breaker first; inside one, as they were. Takes a list in that order. */
@@ -76,8 +83,9 @@ export function held(before: Arranged, next: Arranged, now: ReadonlyMap<string, 
   const fresh = (summaries: readonly Summary[]): Summary[] =>
     summaries.map((summary) => now.get(summary.id)).filter((summary) => summary !== undefined);
   const look = fresh(before.look);
-  const well = before.well.map((group) => ({ ...group, members: fresh(group.members) })).filter((group) => group.members.length > 0);
+  const stillThere = (groups: readonly Group[]): Group[] =>
+    groups.map((group) => ({ ...group, members: fresh(group.members) })).filter((group) => group.members.length > 0);
   const stood = new Set(before.look.map((summary) => summary.id));
   const waiting = next.look.filter((summary) => !stood.has(summary.id)).length;
-  return { shown: { look, well, rungs: next.rungs }, waiting };
+  return { shown: { look, well: stillThere(before.well), gone: stillThere(before.gone), rungs: next.rungs }, waiting };
 }

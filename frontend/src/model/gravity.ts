@@ -1,9 +1,9 @@
 /** What stands above what on the board: one order, gravest first, and where in it the well ones begin. The server has
  * the same for the first paint in `dashboard/pages/gravity.py`; test/cases/gravity.json holds both to it. */
 
-import type { Summary } from "./summary";
+import { isGone, type Summary } from "./summary";
 
-/** Gravest first; what does not need a look is "well". The server's twin says what each means. */
+/** Gravest first; what does not need a look is "well", or "gone". The server's twin says what each means. */
 export const RUNGS = [
   "open",
   "failing",
@@ -17,6 +17,7 @@ export const RUNGS = [
   "silent",
   "held",
   "well",
+  "gone",
 ] as const;
 export type Rung = (typeof RUNGS)[number];
 
@@ -26,6 +27,7 @@ const SILENT_AFTER_MS = 3_600_000;
 /** Where it stands; `now` in milliseconds. */
 export function rung(summary: Summary, hasIncident: boolean, now: number): Rung {
   const { state, override } = summary;
+  if (isGone(summary)) return hasIncident ? "incident" : override === null ? "gone" : "held";
   const silent = isSilent(summary, now);
   if (state === "open" && !silent) return "open";
   if (isFailing(summary) && !silent) return "failing";

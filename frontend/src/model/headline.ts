@@ -1,7 +1,7 @@
 /** The board in one sentence, as a person would say it aloud. */
 
 import { isFailing } from "./gravity";
-import { countByState, type State, type Summary } from "./summary";
+import { countByState, isGone, type State, type Summary } from "./summary";
 import { counted, title } from "./words";
 
 export interface Part {
@@ -24,8 +24,10 @@ const GRAVE = SAID.slice(0, -1);
 
 /** "2 open, both on catalog. 1 forced open, 1 probing, 1 lost." or "All 570 breakers closed."; `filtered` where
  * it is not all of the board, `look` of which need a look. */
-export function headline(summaries: readonly Summary[], filtered = false, look = 0): Part[] {
-  if (summaries.length === 0) return [{ text: filtered ? "No breaker matches the filter." : "No breakers yet." }];
+export function headline(all: readonly Summary[], filtered = false, look = 0): Part[] {
+  if (all.length === 0) return [{ text: filtered ? "No breaker matches the filter." : "No breakers yet." }];
+  const summaries = all.filter((summary) => !isGone(summary));
+  if (summaries.length === 0) return [{ text: filtered ? "Nothing shown is running any more." : "No breaker is running any more." }];
   const counts = countByState(summaries);
   const present = SAID.filter(([state]) => counts[state] > 0);
   if (present.length === 0) {
@@ -98,7 +100,7 @@ export function filteredUnderline(shown: readonly Summary[], hidden: readonly Su
 /** The board in a browser's tab: its gravest news. */
 export function tabTitle(summaries: readonly Summary[]): string {
   const count = failing(summaries);
-  const calm = count > 0 ? `${count} held closed, yet failing` : summaries.length > 0 ? "All closed" : "Board";
+  const calm = count > 0 ? `${count} held closed, yet failing` : summaries.some((summary) => !isGone(summary)) ? "All closed" : "Board";
   return `${graveCounts(summaries)[0] ?? calm} · Panelboard`;
 }
 

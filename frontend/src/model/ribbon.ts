@@ -29,12 +29,19 @@ export interface Past {
   gap: { start: number; end: number } | null;
 }
 
-type Standing = Pick<Summary, "state" | "states" | "since" | "not_closed_since">;
+type Standing = Pick<Summary, "instances" | "state" | "states" | "since" | "not_closed_since">;
 
 /** Spans that fill [start, end), in milliseconds. A breaker is as its gravest instance at each moment.
  * Instances without a change in the window have stood still: the summary's counts tell their state.
- * In a gap only what the summary says of the outage is known: that it was not closed. */
-export function ribbon({ changes, gap }: Past, summary: Standing, start: number, end: number): Span[] {
+ * In a gap only what the summary says of the outage is known: that it was not closed. It ends where nothing runs any more. */
+export function ribbon(past: Past, summary: Standing, start: number, end: number): Span[] {
+  if (summary.instances > 0) return running(past, summary, start, end);
+  const left = summary.since === null ? start : Math.max(start, Math.min(moment(summary.since), end));
+  const before = left > start ? running(past, summary, start, left) : [];
+  return left < end ? [...before, { start: left, end, state: null }] : before;
+}
+
+function running({ changes, gap }: Past, summary: Standing, start: number, end: number): Span[] {
   const outage = summary.not_closed_since === null ? Infinity : moment(summary.not_closed_since);
   const inside = changes.filter((change) => change.at < end);
   const lanes = new Map<string, Change[]>();

@@ -82,8 +82,19 @@ export function gravity(state: State): number {
   return GRAVITY[state];
 }
 
+/** Whether no instance holds it any more: the last one took its leave, which is no loss. */
+export function isGone(summary: Pick<Summary, "instances">): boolean {
+  return summary.instances === 0;
+}
+
+/** The word for how a breaker stands, at the head of a row. */
+export function standingTitle(summary: Pick<Summary, "instances" | "state">): string {
+  return isGone(summary) ? "No longer running" : stateTitle(summary.state);
+}
+
+/** Without those that are gone. */
 export function countByState(summaries: Iterable<Summary>): Record<State, number> {
   const counts: Record<State, number> = { open: 0, forced_open: 0, half_open: 0, forced_closed: 0, closed: 0, unknown: 0 };
-  for (const summary of summaries) counts[summary.state] += 1;
+  for (const summary of summaries) if (!isGone(summary)) counts[summary.state] += 1;
   return counts;
 }

@@ -50,7 +50,7 @@ def test_the_board_stands_in_this_order_whatever_order_it_comes_in() -> None:
 
     shown = arrange(made[::-1], EVERYTHING, now=NOW, in_incidents=in_incidents)
 
-    assert shown["look"] + shown["well"] == made
+    assert shown["look"] + shown["well"] + shown["gone"] == made
     assert [one.name.lower() for one in Rung] == list(
         dict.fromkeys(case["rung"] for case in CASES["gravest_first"])
     )
@@ -106,3 +106,26 @@ def test_the_board_knows_of_incidents_losses_refusals_and_old_words() -> None:
     shown = rows_of(signed_in(Role.VIEWER))
 
     assert shown == [str(one.pk) for one in (refused, firing, partly, old)]
+
+
+@pytest.mark.django_db
+def test_what_took_its_leave_is_no_longer_running_and_not_lost() -> None:
+    gone = make_breaker("gone", service="feed")
+    make_breaker("well", service="quiet", instances=["q"])
+    left_at = timezone.now() - timedelta(minutes=3)
+    Instance.objects.filter(name="default").update(retired_at=left_at)
+    Breaker.objects.update(created_at=left_at - timedelta(minutes=3))
+    viewer = signed_in(Role.VIEWER)
+
+    page = text_of(viewer, "/")
+
+    assert rows_of(viewer) == []
+    assert "The one breaker is closed." in page
+    assert "<b>No longer running</b>" in page.split('id="well-title"')[1]
+    assert "<b>0</b> unknown" in page
+    assert 'data-breaker="' not in text_of(viewer, "/?state=unknown").split("</nav>")[-1]
+    then = text_of(viewer, f"/?at={timezone.now():%Y-%m-%dT%H:%M:%SZ}")
+    assert "<b>No longer running</b>" in then
+    own = text_of(viewer, f"/breakers/{gone.pk}/")
+    assert "No longer running</b></span>: no instance holds it any more." in own
+    assert f'since <pb-time at="{left_at.isoformat()}"' in own

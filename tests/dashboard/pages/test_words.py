@@ -107,6 +107,7 @@ def test_a_breakers_standing_is_said_as_the_browser_says_it(case: dict[str, Any]
     seen = summary(**case["breaker"])
 
     assert words.instance_words(seen) == case["instances"]
+    assert words.standing_title(seen) == case.get("title", words.state_title(seen.state))
     assert words.rate_words(seen) == case["rate"]
     assert words.rate_tail(seen) == case.get("tail", "failing")
     assert words.small_line(seen) == case["small"]
