@@ -286,6 +286,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     """When the first of the open instances lets a call through as a probe; in the past, it waits for that call."""
     naturally_open: int
     """Live instances that an override holds and whose library would be open: what rules judge."""
+    still_forced: int = 0
+    """Live instances with an agent that are forced though no override concerns them: they have not heard of its end."""
     failure_rate: float | None
     rate_of: Literal["trials", "before"] | None
     """Of what calls the rate is, if not of those of now: trial calls in an outage, or those before it closed."""

@@ -74,6 +74,8 @@ class SummaryOut(Schema):
     probe_due_at: datetime | None = None
     """When the first of the open instances lets a call through as a probe; in the past, it waits for that call."""
     naturally_open: int | None = None
+    still_forced: int | None = None
+    """Live instances with an agent that are forced though no override concerns them: they have not heard of its end."""
     failure_rate: float | None = None
     rate_of: Literal["trials", "before"] | None = None
     """Of what calls the rate is, if not of those of now: trial calls in an outage, or those before it closed."""

@@ -61,6 +61,7 @@ def _row(found: Mapping[str, Any]) -> Row:
         not_closed_since=found["not_closed_since"],
         probe_due_at=found["probe_due_at"],
         naturally_open=found["naturally_open"],
+        still_forced=found["still_forced"],
         failure_rate=_rounded(found["failure_rate"]),
         rate_of=found["rate_of"],
         calls_per_second=_rounded(found["calls_per_second"]),

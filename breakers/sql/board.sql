@@ -3,7 +3,8 @@
 -- One row a breaker. Live = neither lost nor retired; `instances` counts the lost ones too, the retired
 -- never: a breaker of which all are retired has gone since the last of them was. Rates are weighted by calls where calls are known. Applied and pending count the live
 -- instances within the override's scope, against the revision that made it; refused are those of them that
--- reported why they could not, deaf those that are known by events alone and never hear of it.
+-- reported why they could not, deaf those that are known by events alone and never hear of it. Still
+-- forced are live agents that no override concerns, not yet or not any more, once anything was wished of the breaker.
 SELECT b.id, e.name AS environment, s.name AS service, b.name AS breaker, b.target, b.revision, b.change,
        b.updated_at, n.*, o.mode, o.reason, o.by_name, o.by_kind, o.expires_at, o.instances AS scope,
        o.excepted, o.created_at AS override_since,
@@ -45,7 +46,9 @@ CROSS JOIN LATERAL (
            count(*) FILTER (WHERE live AND inside AND applied_revision < o.revision)  AS pending,
            count(*) FILTER (WHERE live AND inside AND applied_revision < refused_revision
                                   AND refused_revision >= o.revision)                 AS refused,
-           count(*) FILTER (WHERE live AND inside AND deaf)                           AS deaf
+           count(*) FILTER (WHERE live AND inside AND deaf)                           AS deaf,
+           count(*) FILTER (WHERE live AND NOT deaf AND b.revision > 0 AND state IN ('forced_open', 'forced_closed')
+                                  AND (o.mode IS NULL OR NOT inside))                 AS still_forced
     FROM (
         SELECT i.lost_at IS NULL AS live,
                CASE WHEN i.lost_at IS NULL THEN bi.state ELSE 'unknown' END AS state,

@@ -36,6 +36,7 @@ from dashboard.pages.outage import beginning_of
 
 INSTANCES_MOST = 500
 ACTS_SHOWN = 6
+_FORCED = ("forced_open", "forced_closed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,14 @@ def sentence(summary: Summary, now: datetime) -> list[words.Part]:
         if summary.instances == 1
         else f" in {count} of {summary.instances} instances."
     )
-    return [state, words.Part(where + _meaning(summary.state, target))]
+    meaning = _meaning(summary.state, target)
+    if summary.still_forced:
+        # It is so in these instances alone; the others have heard.
+        meaning = f" There, c{meaning[2:]}" if summary.state in _FORCED else meaning
+        still = f"Still forced on {words.counted(summary.still_forced, 'instance')}"
+        have = "has" if summary.still_forced == 1 else "have"
+        return [state, words.Part(f"{where}{meaning} {still} that {have} not heard of its end.")]
+    return [state, words.Part(where + meaning)]
 
 
 def _meaning(state: str, target: str) -> str:

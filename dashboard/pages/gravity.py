@@ -27,19 +27,21 @@ class Rung(IntEnum):
     """An instance refused the override that stands."""
     UNAPPLIED = 3
     """The override is not in effect everywhere, yet or ever."""
-    FORCED_OPEN = 4
-    HALF_OPEN = 5
-    INCIDENT = 6
+    STILL_FORCED = 4
+    """An instance is forced that no override concerns any more."""
+    FORCED_OPEN = 5
+    HALF_OPEN = 6
+    INCIDENT = 7
     """By its state it is well or not there, and a rule says that it is not well."""
-    LOST = 7
+    LOST = 8
     """All of its instances, within the hour."""
-    PARTLY_LOST = 8
-    SILENT = 9
+    PARTLY_LOST = 9
+    SILENT = 10
     """Not known to be well, and nobody has said a word of it for an hour."""
-    HELD = 10
+    HELD = 11
     """An override is in effect everywhere, and refuses nothing."""
-    WELL = 11
-    GONE = 12
+    WELL = 12
+    GONE = 13
     """See `is_gone`."""
 
 
@@ -59,6 +61,8 @@ def rung(summary: Summary | SummaryThen, *, has_incident: bool, now: datetime) -
         return Rung.FAILING
     if isinstance(override, OverrideSummary) and override.pending:
         return Rung.REFUSED if override.refused else Rung.UNAPPLIED
+    if isinstance(summary, Summary) and summary.still_forced:
+        return Rung.STILL_FORCED
     if is_silent and (has_incident or state not in ("closed", "forced_closed")):
         return Rung.SILENT
     if state in _BY_STATE:

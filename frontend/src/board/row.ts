@@ -29,12 +29,13 @@ function probe({ probe_due_at: due }: Summary): TemplateResult | typeof nothing 
 
 /** What to know next: what is left of an override, how old the last word is, and the incident; or else who is lost. */
 function tag(summary: Summary, spans: readonly Span[] | null, incident: Unwell | undefined, rung: Rung | undefined): TemplateResult {
+  const stray = summary.still_forced ? html`<span class="pill toned">still forced on ${counted(summary.still_forced, "instance")}</span>` : nothing;
   const link = incident && html`<a class="pill" href="/incidents/${encodeURIComponent(incident.incident)}/">incident · ${incident.rule.name}</a>`;
   const old = rung === "silent" && summary.state !== "unknown" && summary.updated_at !== null;
   const silence = old ? html`<span class="pill">no word for <pb-time at=${summary.updated_at} as="lasting"></pb-time></span>` : nothing;
-  if (summary.override || link) return html`${summary.override ? left(summary.override) : nothing}${silence}${link ?? nothing}`;
-  if (summary.states.unknown) return html`${silence}<span class="pill">${counted(summary.states.unknown, "instance")} lost</span>`;
-  if (old) return html`${silence}`;
+  if (summary.override || link) return html`${summary.override ? left(summary.override) : nothing}${stray}${silence}${link ?? nothing}`;
+  if (summary.states.unknown) return html`${stray}${silence}<span class="pill">${counted(summary.states.unknown, "instance")} lost</span>`;
+  if (old || summary.still_forced) return html`${stray}${silence}`;
   const count = spans === null ? 0 : trips(spans);
   return html`${count >= FLAPPING ? html`<span class="pill">flapping · ${count} in 30 min</span>` : nothing}`;
 }

@@ -9,6 +9,7 @@ export const RUNGS = [
   "failing",
   "refused",
   "unapplied",
+  "still_forced",
   "forced_open",
   "half_open",
   "incident",
@@ -32,6 +33,7 @@ export function rung(summary: Summary, hasIncident: boolean, now: number): Rung 
   if (state === "open" && !silent) return "open";
   if (isFailing(summary) && !silent) return "failing";
   if (override !== null && override.pending > 0) return override.refused ? "refused" : "unapplied";
+  if (summary.still_forced) return "still_forced";
   if (silent && (hasIncident || (state !== "closed" && state !== "forced_closed"))) return "silent";
   if (state === "forced_open" || state === "half_open") return state;
   if (hasIncident) return "incident";

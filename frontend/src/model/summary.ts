@@ -36,6 +36,8 @@ export interface Summary {
   probe_due_at: string | null;
   /** Live instances that an override holds and whose library would be open. */
   naturally_open: number;
+  /** Live instances with an agent that are forced though no override concerns them: they have not heard of its end. */
+  still_forced?: number;
   failure_rate: number | null;
   /** Of what calls the rate is, if not of those of now. */
   rate_of: "trials" | "before" | null;

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from alerts.evaluate import evaluate_pending
-from breakers.desired.override import OverrideWish, override_breaker
+from breakers.desired.override import OverrideWish, override_breaker, release_breaker
 from breakers.live.past import SummaryThen
 from breakers.models import Breaker, BreakerInstance, Instance, Role
 from breakers.states import Mode
@@ -129,3 +129,22 @@ def test_what_took_its_leave_is_no_longer_running_and_not_lost() -> None:
     own = text_of(viewer, f"/breakers/{gone.pk}/")
     assert "No longer running</b></span>: no instance holds it any more." in own
     assert f'since <pb-time at="{left_at.isoformat()}"' in own
+
+
+@pytest.mark.django_db
+def test_an_instance_that_has_not_heard_of_an_overrides_end_needs_a_look() -> None:
+    breaker = make_breaker("catalog", instances=["a", "b", "c"])
+    wish = OverrideWish(mode=Mode.FORCED_CLOSED, reason="drill", expires_at=None)
+    made = override_breaker(breaker, wish=wish, by=make_actor(), now=timezone.now())
+    Instance.objects.update(connected=True)
+    held = BreakerInstance.objects.filter(breaker=breaker)
+    held.update(state="forced_closed", applied_revision=made.revision)
+    release_breaker(breaker, reason="over", by=make_actor(), now=timezone.now())
+    held.filter(instance__name="a").update(state="closed")
+    viewer = signed_in(Role.VIEWER)
+
+    assert rows_of(viewer) == [str(breaker.pk)]
+    assert "still forced on 2 instances" in text_of(viewer, "/")
+    own = text_of(viewer, f"/breakers/{breaker.pk}/")
+    assert "in 2 of 3 instances. There, calls to catalog go through, whatever becomes" in own
+    assert "Still forced on 2 instances that have not heard of its end." in own
