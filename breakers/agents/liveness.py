@@ -12,7 +12,7 @@ from django.db import connections
 
 from breakers.agents.hub import HEARTBEAT_S
 from breakers.agents.retire import retire_away
-from breakers.db import Pool
+from breakers.db import Connection, Pool
 from breakers.desired.expire import expire_due
 from breakers.desired.plan import start_due
 from breakers.ingest.jobs import Disconnect, Lose
@@ -44,11 +44,15 @@ _QUIET = """
       AND alive_since < now() - make_interval(secs => %(quiet_for_s)s)
     ORDER BY last_seen LIMIT 500
 """
+_MUTE = """
+    SELECT id FROM instance WHERE connected IS FALSE AND lost_at IS NULL AND retired_at IS NULL
+"""
 _ANY_DUE = """
     SELECT EXISTS (SELECT FROM override WHERE ended_at IS NULL AND expires_at <= clock_timestamp()),
            EXISTS (SELECT FROM planned_override WHERE ended_at IS NULL AND starts_at <= clock_timestamp())
 """
 _FORGET_TOUCHED = statements("board")["forget_touched"]
+_LOCK, _TOUCH = (statements("retire")[name] for name in ("lock_breakers", "touch_breakers"))
 
 
 class Liveness:
@@ -58,6 +62,7 @@ class Liveness:
         self._pool = pool
         self._writer = writer
         self._tasks: list[asyncio.Task[NoReturn]] = []
+        self._mute: set[int] = set()
 
     def start(self) -> None:
         self._tasks = [
@@ -76,6 +81,10 @@ class Liveness:
             silent = [id for (id,) in await cursor.fetchall()]
             cursor = await connection.execute(_QUIET, {"quiet_for_s": QUIET_FOR_S})
             quiet = await cursor.fetchall()
+            cursor = await connection.execute(_MUTE)
+            mute = {id for (id,) in await cursor.fetchall()}
+            await _touch(connection, self._mute - mute)
+            self._mute = mute
         jobs = [
             Disconnect(instance_id=id, session=session, silent_for_s=QUIET_FOR_S)
             for id, session in quiet
@@ -102,6 +111,16 @@ class Liveness:
         retired = await asyncio.to_thread(_with_a_connection, retire_away)
         if retired:
             _log.info("instances retired", count=retired)
+
+
+async def _touch(connection: Connection, back: set[int]) -> None:
+    """Boards say who is not connected, and a mere sign of life is no change of a breaker: they are told here."""
+    if not back:
+        return
+    async with connection.transaction():
+        cursor = await connection.execute(_LOCK, {"instances": sorted(back)})
+        breakers = [id for (id,) in await cursor.fetchall()]
+        await connection.execute(_TOUCH, {"breakers": breakers})
 
 
 def _with_a_connection(act: Callable[[], int]) -> int:

@@ -69,6 +69,8 @@ class SummaryOut(Schema):
     instances: int
     agents: int | None = None
     """Live instances that an agent speaks for; the other live ones are known by events alone."""
+    not_connected: int | None = None
+    """Of the agents: not heard any more, and not lost yet."""
     since: datetime | None
     not_closed_since: datetime | None
     probe_due_at: datetime | None = None

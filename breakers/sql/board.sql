@@ -19,6 +19,7 @@ CROSS JOIN LATERAL (
     SELECT count(*)                                             AS instances,
            count(*) FILTER (WHERE live)                         AS live,
            count(*) FILTER (WHERE live AND NOT deaf)            AS agents,
+           count(*) FILTER (WHERE live AND mute)                AS not_connected,
            count(*) FILTER (WHERE state = 'open')               AS open,
            count(*) FILTER (WHERE state = 'forced_open')        AS forced_open,
            count(*) FILTER (WHERE state = 'half_open')          AS half_open,
@@ -56,7 +57,7 @@ CROSS JOIN LATERAL (
                bi.refused_revision,
                (o.instances IS NULL OR i.name = ANY(o.instances))
                    AND NOT i.name = ANY(coalesce(o.excepted, '{}')) AS inside,
-               i.connected IS NULL AS deaf, m.calls, m.span,
+               i.connected IS NULL AS deaf, i.connected IS FALSE AS mute, m.calls, m.span,
                CASE WHEN i.lost_at IS NOT NULL OR coalesce(m.rate, m.failed) IS NULL THEN NULL
                     -- All that is let through in an outage is trial calls.
                     WHEN bi.state IN ('open', 'half_open')

@@ -36,6 +36,7 @@ class Rung(IntEnum):
     LOST = 8
     """All of its instances, within the hour."""
     PARTLY_LOST = 9
+    """Some of its instances are lost, or not connected, and may soon be."""
     SILENT = 10
     """Not known to be well, and nobody has said a word of it for an hour."""
     HELD = 11
@@ -71,6 +72,8 @@ def rung(summary: Summary | SummaryThen, *, has_incident: bool, now: datetime) -
         return Rung.INCIDENT
     if summary.states.get("unknown"):
         return Rung.LOST if state == "unknown" else Rung.PARTLY_LOST
+    if isinstance(summary, Summary) and summary.not_connected:
+        return Rung.PARTLY_LOST
     return Rung.HELD if override else Rung.WELL
 
 

@@ -219,6 +219,8 @@ def instance_words(summary: Shown) -> str:
         return f"{lost} of {total} lost"
     else:
         words = f"{summary.states.get(summary.state, 0)} of {total} {state_word(summary.state)}"
+    if isinstance(summary, Summary) and summary.not_connected:
+        words += f", {summary.not_connected} not connected"
     return f"{words}, {lost} lost" if lost else words
 
 

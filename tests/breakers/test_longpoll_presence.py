@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from breakers.db import make_pool
-from breakers.models import Event, Instance
+from breakers.models import Breaker, Event, Instance
 from tests.support.eventually import aeventually
 from tests.support.poller import CLOSED, Poller, waiting_call
 from tests.support.web import Web
@@ -117,6 +117,24 @@ async def test_three_missed_heartbeats_and_it_is_not_connected_any_more(
     await web.entrance.runtime.liveness._look()
 
     assert (await Instance.objects.aget()).connected is False
+
+
+async def test_boards_are_told_who_is_not_connected_and_when_it_is_heard_again(
+    web: Web, poller: Poller
+) -> None:
+    await watched_for_long()
+    await seen_ago(31)
+    look = web.entrance.runtime.liveness._look
+
+    await look()
+    assert (await web.breaker("orders", "catalog"))["not_connected"] == 1
+    await look()
+    change = (await Breaker.objects.aget()).change
+    await poller.ask()
+    await look()
+
+    assert (await web.breaker("orders", "catalog"))["not_connected"] == 0
+    assert (await Breaker.objects.aget()).change > change
 
 
 async def test_a_minute_after_its_last_call_it_is_lost(web: Web, poller: Poller) -> None:

@@ -38,6 +38,7 @@ export function rung(summary: Summary, hasIncident: boolean, now: number): Rung 
   if (state === "forced_open" || state === "half_open") return state;
   if (hasIncident) return "incident";
   if (summary.states.unknown) return state === "unknown" ? "lost" : "partly_lost";
+  if (summary.not_connected) return "partly_lost";
   return override === null ? "well" : "held";
 }
 

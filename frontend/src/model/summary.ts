@@ -29,6 +29,8 @@ export interface Summary {
   instances: number;
   /** Live instances that an agent speaks for; the other live ones are known by events alone. */
   agents: number;
+  /** Of the agents: not heard any more, and not lost yet. */
+  not_connected?: number;
   since: string | null;
   /** The beginning of the outage, its probes included. */
   not_closed_since: string | null;

@@ -106,11 +106,16 @@ export function instanceWords(summary: Summary): string {
     const concerned = applied + pending;
     // A policy's last probe leaves out all there are.
     const words = `${concerned > 0 ? `${applied} of ${concerned} applied` : "on no live instance"}${no}${deaf}${beneath}`;
-    return lost > 0 ? `${words}, ${lost} lost` : words;
+    return words + absent(summary);
   }
   if (summary.state === "unknown") return `${lost} of ${total} lost`;
   const words = `${summary.states[summary.state] ?? 0} of ${total} ${stateWord(summary.state)}`;
-  return lost > 0 ? `${words}, ${lost} lost` : words;
+  return words + absent(summary);
+}
+
+/** Who is not heard, or lost: ", 1 not connected, 2 lost". */
+function absent({ not_connected: mute = 0, states }: Summary): string {
+  return (mute > 0 ? `, ${mute} not connected` : "") + (states.unknown ? `, ${states.unknown} lost` : "");
 }
 
 /** One mark an instance, gravest first, lost ones last; cut off at `most`. */

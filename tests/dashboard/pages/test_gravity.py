@@ -148,3 +148,16 @@ def test_an_instance_that_has_not_heard_of_an_overrides_end_needs_a_look() -> No
     own = text_of(viewer, f"/breakers/{breaker.pk}/")
     assert "in 2 of 3 instances. There, calls to catalog go through, whatever becomes" in own
     assert "Still forced on 2 instances that have not heard of its end." in own
+
+
+@pytest.mark.django_db
+def test_who_is_not_heard_any_more_is_told_before_it_is_lost() -> None:
+    breaker = make_breaker("catalog", instances=["a", "b"])
+    Instance.objects.update(connected=True)
+    viewer = signed_in(Role.VIEWER)
+    assert rows_of(viewer) == []
+
+    Instance.objects.filter(name="b").update(connected=False)
+
+    assert rows_of(viewer) == [str(breaker.pk)]
+    assert "2 of 2 closed, 1 not connected" in text_of(viewer, "/")
