@@ -238,6 +238,7 @@ def sentence(summary: Summary, now: datetime) -> list[words.Part]:
             return [wish, words.Part(by + own)]
         held = summary.states.get(override.mode, 0)
         everywhere = override.pending == 0 and held >= override.applied
+        everywhere = everywhere and not words.is_partial(summary)
         meaning = _meaning(override.mode, target)
         where = meaning if everywhere else f" Where it is applied, c{meaning[2:]}"
         return [wish, words.Part(by + where)]

@@ -209,6 +209,8 @@ def instance_words(summary: Shown) -> str:
         concerned = applied + summary.override.pending
         # A policy's last probe leaves out all there are.
         words = f"{applied} of {concerned} applied" if concerned else "on no live instance"
+        if is_partial(summary):
+            words += f" on {concerned} of {total - lost} instances"
         if summary.override.refused:
             words += f", {summary.override.refused} refused"
         if summary.override.unreachable:
@@ -222,6 +224,14 @@ def instance_words(summary: Shown) -> str:
     if isinstance(summary, Summary) and summary.not_connected:
         words += f", {summary.not_connected} not connected"
     return f"{words}, {lost} lost" if lost else words
+
+
+def is_partial(summary: Shown) -> bool:
+    """Whether the override that stands concerns some of the live instances, and leaves the others alone."""
+    if not isinstance(summary.override, OverrideSummary):
+        return False
+    concerned = summary.override.applied + summary.override.pending
+    return 0 < concerned < summary.instances - summary.states.get("unknown", 0)
 
 
 def nobody_obeys(override: OverrideSummary) -> bool:

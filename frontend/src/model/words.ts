@@ -105,7 +105,9 @@ export function instanceWords(summary: Summary): string {
     const beneath = summary.naturally_open > 0 ? `, ${summary.naturally_open} would be open` : "";
     const concerned = applied + pending;
     // A policy's last probe leaves out all there are.
-    const words = `${concerned > 0 ? `${applied} of ${concerned} applied` : "on no live instance"}${no}${deaf}${beneath}`;
+    const live = total - lost;
+    const where = concerned < live ? ` on ${concerned} of ${live} instances` : "";
+    const words = `${concerned > 0 ? `${applied} of ${concerned} applied${where}` : "on no live instance"}${no}${deaf}${beneath}`;
     return words + absent(summary);
   }
   if (summary.state === "unknown") return `${lost} of ${total} lost`;

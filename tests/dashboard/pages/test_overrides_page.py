@@ -13,7 +13,7 @@ from django.utils import timezone
 from breakers.access import Actor
 from breakers.desired.override import OverrideWish, override_breaker, release_breaker
 from breakers.desired.plan import plan_override
-from breakers.models import Breaker, Override, PlannedOverride, Role
+from breakers.models import Breaker, BreakerInstance, Instance, Override, PlannedOverride, Role
 from breakers.states import Mode
 from dashboard.pages.episodes import fold
 from tests.dashboard.pages.test_pages import signed_in, text_of
@@ -135,3 +135,19 @@ def test_another_policy_or_a_gap_begins_another_row() -> None:
     ]
 
     assert [len(one.overrides) for one in fold(read)] == [1, 1, 2]
+
+
+def test_an_override_on_some_instances_says_on_how_many() -> None:
+    breaker = make_breaker(instances=["a", "b", "c", "d"])
+    Instance.objects.update(connected=True)
+    wish = OverrideWish(
+        mode=Mode.FORCED_OPEN, reason="drill", expires_at=None, instances=("a", "b")
+    )
+    made = override_breaker(breaker, wish=wish, by=make_actor(), now=timezone.now())
+    named = BreakerInstance.objects.filter(breaker=breaker, instance__name__in=["a", "b"])
+    named.update(state="forced_open", applied_revision=made.revision)
+    viewer = signed_in(Role.VIEWER)
+
+    for path in ("/", "/overrides/", f"/breakers/{breaker.pk}/"):
+        assert "2 of 2 applied on 2 of 4 instances" in said(text_of(viewer, path)), path
+    assert "Where it is applied, calls" in said(text_of(viewer, f"/breakers/{breaker.pk}/"))
