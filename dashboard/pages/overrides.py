@@ -114,13 +114,17 @@ def _headline(standing: list[Summary], *, planned: int, limited: bool) -> str:
         f"{count} {words.state_word(mode)}" for mode, count in sorted(modes.items(), reverse=True)
     )
     deaf = sum(summary.override.unreachable for summary in standing if summary.override)
-    pending = sum(summary.override.pending for summary in standing if summary.override) - deaf
+    refused = sum(summary.override.refused for summary in standing if summary.override)
+    pending = sum(summary.override.pending for summary in standing if summary.override)
+    pending -= deaf + refused
     forever = sum(summary.override.expires_at is None for summary in standing if summary.override)
     waits = (
         f" {words.counted(pending, 'instance has', 'instances have')} not applied theirs yet."
         if pending
         else ""
     )
+    if refused:
+        waits += f" {words.counted(refused, 'instance')} refused."
     if deaf:
         waits += f" {words.counted(deaf, 'instance')} cannot obey."
     ends = f" {forever} without an expiry." if forever else ""

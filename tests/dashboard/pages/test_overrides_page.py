@@ -151,3 +151,16 @@ def test_an_override_on_some_instances_says_on_how_many() -> None:
     for path in ("/", "/overrides/", f"/breakers/{breaker.pk}/"):
         assert "2 of 2 applied on 2 of 4 instances" in said(text_of(viewer, path)), path
     assert "Where it is applied, calls" in said(text_of(viewer, f"/breakers/{breaker.pk}/"))
+
+
+def test_who_refused_is_not_said_to_be_about_to_apply() -> None:
+    breaker = make_breaker(instances=["a", "b"])
+    Instance.objects.update(connected=True)
+    wish = OverrideWish(mode=Mode.FORCED_OPEN, reason="drill", expires_at=None)
+    made = override_breaker(breaker, wish=wish, by=make_actor(), now=timezone.now())
+    refusing = BreakerInstance.objects.filter(breaker=breaker, instance__name="a")
+    refusing.update(refused_revision=made.revision, refused_error="no")
+
+    page = said(text_of(signed_in(Role.VIEWER), "/overrides/"))
+
+    assert "1 instance has not applied theirs yet. 1 instance refused." in page
