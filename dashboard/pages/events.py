@@ -209,6 +209,10 @@ _REASONS = {
 }
 
 
+_FORCED = ("forced_open", "forced_closed")
+_HELD_REASONS = {"wait_over": "its wait is over"}
+
+
 def event_row(event: dict[str, Any]) -> EventRow:
     """An event of `events_of`, in words."""
     return EventRow(
@@ -224,6 +228,16 @@ def event_row(event: dict[str, Any]) -> EventRow:
 
 
 def _why(event: dict[str, Any]) -> str:
+    """What is beneath where a hand is on it, for the event moved that alone; and why."""
+    beneath = event.get("natural_state")
+    if event.get("cause") != "automatic" or event.get("to") not in _FORCED or beneath is None:
+        return _reason(event)
+    # What a library says of its own state would be untrue of the calls: none is let through, or all are.
+    why = _HELD_REASONS.get(event.get("reason") or "") or _reason(event)
+    return f"by itself {words.state_word(beneath)}{': ' if why else ''}{why}"
+
+
+def _reason(event: dict[str, Any]) -> str:
     """The human text, else the machine word in ours, else the figures that came with it."""
     reason = event.get("reason") or ""
     rate = (event.get("metrics") or {}).get("failure_rate")

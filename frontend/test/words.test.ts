@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { filteredUnderline, headline, tabTitle, underline } from "../src/model/headline";
 import { standingTitle, type State, type Summary } from "../src/model/summary";
-import { ago, breakable, instanceMarks, instanceWords, lasting, left, percent, probeDue, rateTail, rateWords, smallLine, standingSince } from "../src/model/words";
+import { ago, breakable, clock, instanceMarks, instanceWords, lasting, left, percent, probeDue, rateTail, rateWords, smallLine, standingSince } from "../src/model/words";
 import cases from "./cases/words.json";
 import { breaker } from "./make";
 
@@ -13,7 +13,13 @@ for (const [name, say] of Object.entries({ lasting, ago, left, percent })) {
 }
 
 test("when a probe is due is said as the server says it", () => {
-  for (const [seconds, clock, said] of cases.probe as [number, string, string][]) assert.equal(probeDue(seconds, clock), said);
+  for (const [seconds, time, said] of cases.probe as [number, string, string][]) assert.equal(probeDue(seconds, time), said);
+});
+
+test("a clock says hours, minutes and seconds, and another day by its name", () => {
+  const at = new Date(2026, 10, 9, 22, 7, 48).getTime();
+  assert.equal(clock(at, at + 60_000), "22:07:48");
+  assert.ok(/^9 Nov,? 22:07$/.test(clock(at, at + 86_400_000)));
 });
 
 test("a name goes on in the next line where the server lets it", () => {

@@ -137,6 +137,7 @@ def make_event(
     cause: str = "automatic",
     detail: str | None = None,
     metrics: dict[str, Any] | None = None,
+    **more: Any,
 ) -> Event:
     """A state change in history alone: it moves no state."""
     with connection.cursor() as cursor:
@@ -155,6 +156,7 @@ def make_event(
         cause=cause,
         detail=detail,
         metrics=metrics,
+        **more,
         origin="agent",
     )
 

@@ -195,7 +195,7 @@ export class PbHand extends HTMLElement {
     this.#form.reset();
     this.#say();
     if (waits(answer.value)) {
-      this.#outcome(`${VERB[act]}: waits for another person until ${clock(answer.value.expires_at)}. Nothing is done yet.`);
+      this.#outcome(`${VERB[act]}: waits for another person until ${clock(Date.parse(answer.value.expires_at), now())}. Nothing is done yet.`);
       document.dispatchEvent(new Event("pb-refresh"));
       return;
     }

@@ -124,7 +124,7 @@ export class PbMany extends HTMLElement {
     this.#busy = false;
     if (answer.ok) {
       const what = actWords(VERB[this.#act], reach.breakers, many.wish?.starts_at !== undefined);
-      const done = waits(answer.value) ? `${what}: waits for another person until ${clock(answer.value.expires_at)}. Nothing is done yet.` : `Done: ${what}.`;
+      const done = waits(answer.value) ? `${what}: waits for another person until ${clock(Date.parse(answer.value.expires_at), now())}. Nothing is done yet.` : `Done: ${what}.`;
       this.#form.reset();
       this.#forget();
       this.#say();

@@ -2,7 +2,7 @@
  * The exact time is in the tooltip and for screen readers; all of them share one timer. */
 
 import { everySecond, now } from "../live/clock";
-import { ago, lasting, left, probeDue } from "../model/words";
+import { ago, clock, lasting, left, probeDue } from "../model/words";
 
 export type As = "lasting" | "ago" | "left" | "clock" | "probe";
 
@@ -15,8 +15,6 @@ const EXACT = new Intl.DateTimeFormat("en-GB", {
   second: "2-digit",
   timeZoneName: "short",
 });
-const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const DAY_AND_CLOCK = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
 export class PbTime extends HTMLElement {
   static observedAttributes = ["at", "as"];

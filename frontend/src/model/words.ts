@@ -140,7 +140,11 @@ export function breakable(name: string): string[] {
   return name.split(/(?<=[./_-])(?=[^./_\s-])/);
 }
 
-/** A time of today as people read it: "14:05". */
-export function clock(at: string): string {
-  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DAY_AND_CLOCK = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+
+/** A time as it stands on a clock: "22:07:48", on another day than that of `at` "9 Nov, 22:07". In milliseconds. */
+export function clock(moment: number, at: number): string {
+  const today = new Date(moment).toDateString() === new Date(at).toDateString();
+  return (today ? CLOCK : DAY_AND_CLOCK).format(moment);
 }

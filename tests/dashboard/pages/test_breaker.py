@@ -454,3 +454,21 @@ def test_of_an_instance_that_is_not_connected_nothing_is_claimed(viewer: Client)
 
     assert "as wanted when last heard" in row
     assert "✓ as wanted" not in row
+
+
+def test_an_event_under_a_hold_tells_what_the_breaker_is_by_itself() -> None:
+    breaker = make_breaker(state="forced_open")
+    make_event(
+        breaker,
+        "forced_open",
+        before="forced_open",
+        at=timezone.now(),
+        detail="8 s have passed: trial calls go through",
+        natural_state="half_open",
+        reason="wait_over",
+    )
+
+    page = text_of(signed_in(Role.VIEWER), f"/breakers/{breaker.pk}/")
+
+    assert "by itself half open: its wait is over" in page
+    assert "trial calls go through" not in page
