@@ -279,10 +279,11 @@ def headline(everything: Sequence[Shown], *, filtered: bool = False, look: int =
         return [Part(f"All {all_of_them} closed{yet}.")]
     if present == [("forced_closed", "held closed")]:
         held = Part(f"{counts['forced_closed']} held closed", state="forced_closed")
+        more = [*_covered(summaries), *_more(look - counts["forced_closed"])]
         if not counts["closed"]:
-            return [held, Part("."), *_covered(summaries)]
+            return [held, Part("."), *more]
         closed = Part(f"{counted(counts['closed'], 'breaker')} closed, ")
-        return [closed, held, Part(" by hand."), *_covered(summaries)]
+        return [closed, held, Part(" by hand."), *more]
     # What is held closed works: it is only said when nothing graver is.
     (gravest, word), *rest = [(state, said) for state, said in present if state != "forced_closed"]
     parts = [Part(f"{counts[gravest]} {word}", state=gravest)]
@@ -290,7 +291,14 @@ def headline(everything: Sequence[Shown], *, filtered: bool = False, look: int =
     parts.append(Part("."))
     if rest:
         parts.append(Part(f" {', '.join(f'{counts[state]} {said}' for state, said in rest)}."))
-    return parts + _covered(summaries)
+    told = sum(counts[state] for state, _ in _GRAVE) + _failing(summaries)
+    return parts + _covered(summaries) + _more(look - told)
+
+
+def _more(count: int) -> list[Part]:
+    """Those that need a look beside the ones that are told of."""
+    one = "1 more needs a look"
+    return [Part(f" {one if count == 1 else f'{count:,} more need a look'}.")] * (count > 0)
 
 
 def _covered(summaries: Sequence[Shown]) -> list[Part]:

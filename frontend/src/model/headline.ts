@@ -36,12 +36,13 @@ export function headline(all: readonly Summary[], filtered = false, look = 0): P
     return [{ text: `All ${counted(summaries.length, "breaker")}${filtered ? " shown are" : ""} closed${yet}.` }];
   }
   if (present.length === 1 && counts.forced_closed > 0) {
-    if (counts.closed === 0) return [{ text: `${counts.forced_closed} held closed`, state: "forced_closed" }, { text: "." }, ...covered(summaries)];
+    const beside = [...covered(summaries), ...more(look - counts.forced_closed)];
+    if (counts.closed === 0) return [{ text: `${counts.forced_closed} held closed`, state: "forced_closed" }, { text: "." }, ...beside];
     return [
       { text: `${counted(counts.closed, "breaker")} closed, ` },
       { text: `${counts.forced_closed} held closed`, state: "forced_closed" },
       { text: " by hand." },
-      ...covered(summaries),
+      ...beside,
     ];
   }
   // What is held closed works: it is only said when nothing graver is.
@@ -54,7 +55,14 @@ export function headline(all: readonly Summary[], filtered = false, look = 0): P
   if (rest.length > 0) {
     parts.push({ text: ` ${rest.map(([state, said]) => `${counts[state]} ${said}`).join(", ")}.` });
   }
-  return [...parts, ...covered(summaries)];
+  const told = GRAVE.reduce((sum, [state]) => sum + counts[state], 0) + failing(summaries);
+  return [...parts, ...covered(summaries), ...more(look - told)];
+}
+
+/** Those that need a look beside the ones that are told of. */
+function more(count: number): Part[] {
+  if (count <= 0) return [];
+  return [{ text: count === 1 ? " 1 more needs a look." : ` ${count.toLocaleString("en-GB")} more need a look.` }];
 }
 
 /** The outages that are held closed: calls go through, and fail. */
