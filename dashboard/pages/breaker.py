@@ -258,7 +258,12 @@ def sentence(summary: Summary, now: datetime) -> list[words.Part]:
         meaning = f" There, c{meaning[2:]}" if summary.state in _FORCED else meaning
         still = f"Still forced on {words.counted(summary.still_forced, 'instance')}"
         have = "has" if summary.still_forced == 1 else "have"
-        return [state, words.Part(f"{where}{meaning} {still} that {have} not heard of its end.")]
+        return [
+            state,
+            words.Part(
+                f"{where}{meaning} {still} that {have} not heard that the override is over."
+            ),
+        ]
     return [state, words.Part(where + meaning)]
 
 

@@ -147,7 +147,7 @@ def test_an_instance_that_has_not_heard_of_an_overrides_end_needs_a_look() -> No
     assert "still forced on 2 instances" in text_of(viewer, "/")
     own = text_of(viewer, f"/breakers/{breaker.pk}/")
     assert "in 2 of 3 instances. There, calls to catalog go through, whatever becomes" in own
-    assert "Still forced on 2 instances that have not heard of its end." in own
+    assert "Still forced on 2 instances that have not heard that the override is over." in own
 
 
 @pytest.mark.django_db
