@@ -45,7 +45,8 @@ def beginning_of(
     found, _ = events_of(
         breaker, since=began, until=began + _INSTANT, type="state_change", limit=10
     )
-    trip = next((event for event in found if event["to"] in _IN_OUTAGE), None)
+    # Newest first: a probe may follow within the millisecond.
+    trip = next((event for event in reversed(found) if event["to"] in _IN_OUTAGE), None)
     if trip is None or trip["cause"] == "override":
         return None
     return Beginning(

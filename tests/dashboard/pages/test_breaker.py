@@ -472,3 +472,17 @@ def test_an_event_under_a_hold_tells_what_the_breaker_is_by_itself() -> None:
 
     assert "by itself half open: its wait is over" in page
     assert "trial calls go through" not in page
+
+
+def test_the_trip_is_what_began_the_outage_though_a_probe_followed_at_once() -> None:
+    breaker = make_breaker(state="half_open")
+    began = timezone.now() - 5 * SECOND
+    at = began + timedelta(microseconds=93)
+    make_event(breaker, "open", before="closed", at=began, detail="5 failures in a row")
+    make_event(breaker, "half_open", before="open", at=at, detail="the wait was short")
+    BreakerInstance.objects.update(since=at, not_closed_since=began)
+
+    page = text_of(signed_in(Role.VIEWER), f"/breakers/{breaker.pk}/")
+
+    [beginning] = re.findall(r'<section class="card beginning".*?</section>', page, re.S)
+    assert "5 failures in a row" in beginning
