@@ -64,9 +64,4 @@ function inWords(as: As, moment: number, at: number): string {
   return ago(seconds);
 }
 
-function clock(moment: number, at: number): string {
-  const today = new Date(moment).toDateString() === new Date(at).toDateString();
-  return (today ? CLOCK : DAY_AND_CLOCK).format(moment);
-}
-
 customElements.define("pb-time", PbTime);
