@@ -1,10 +1,11 @@
 -- name: summaries
 -- A breaker is closed since its last instance closed, and anything graver since its first one was so.
--- One row a breaker. Live = neither lost nor retired; `instances` counts the lost ones too, the retired
--- never: a breaker of which all are retired has gone since the last of them was. Rates are weighted by calls where calls are known. Applied and pending count the live
--- instances within the override's scope, against the revision that made it; refused are those of them that
--- reported why they could not, deaf those that are known by events alone and never hear of it. Still
--- forced are live agents that no override concerns, not yet or not any more, once anything was wished of the breaker.
+-- One row a breaker. Live = neither lost nor retired; `instances` counts the lost ones too, the retired never: a
+-- breaker of which all are retired has gone since the last of them was. Rates are weighted by calls where calls are
+-- known. Applied and pending count the live instances within the override's scope, against the revision that made it;
+-- refused are those of them that reported why they could not, deaf those that are known by events alone and never
+-- hear of it. Still forced are live agents that no override concerns, not yet or not any more, once anything was
+-- wished of the breaker.
 SELECT b.id, e.name AS environment, s.name AS service, b.name AS breaker, b.target, b.revision, b.change,
        b.updated_at, n.*, o.mode, o.reason, o.by_name, o.by_kind, o.expires_at, o.instances AS scope,
        o.excepted, o.created_at AS override_since,

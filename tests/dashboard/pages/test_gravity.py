@@ -68,7 +68,6 @@ def test_of_the_past_only_what_history_knows_counts() -> None:
         instances=1,
         since=NOW - timedelta(days=3),
         not_closed_since=None,
-        probe_due_at=None,
         override=None,
     )
 
