@@ -14,6 +14,19 @@ from breakers.ingest.statements import Statements
 from breakers.wire import Happened, Labels, Metrics
 
 _encode = msgspec.json.Encoder().encode
+_OF_SNAPSHOTS = (
+    "service_id",
+    "event_id",
+    "occurred_at",
+    "breaker_id",
+    "instance_id",
+    "natural_state",
+    "boot",
+    "seq",
+    "detail",
+    "labels",
+    "metrics",
+)
 Pair = tuple[int, int]
 """A breaker instance by the ids of its breaker and its instance."""
 Key = tuple[int, str, datetime]
@@ -125,20 +138,8 @@ def columns_of_events(rows: Sequence[Row]) -> dict[str, list[Any]]:
 
 def columns_of_snapshots(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """Snapshots, in the order of `copy_snapshots`."""
-    events = [row.event for row in rows]
-    return {
-        "service_id": [row.service_id for row in rows],
-        "event_id": [event.event_id for event in events],
-        "occurred_at": [row.occurred_at for row in rows],
-        "breaker_id": [row.pair[0] for row in rows],
-        "instance_id": [row.pair[1] for row in rows],
-        "natural_state": [event.natural_state for event in events],
-        "boot": [event.boot for event in events],
-        "seq": [event.seq for event in events],
-        "detail": [event.detail for event in events],
-        "labels": [as_json(event.labels) for event in events],
-        "metrics": [as_json(event.metrics) for event in events],
-    }
+    columns = columns_of_events(rows)
+    return {name: columns[name] for name in _OF_SNAPSHOTS}
 
 
 def as_json(value: Labels | dict[str, object] | Metrics | None) -> str | None:

@@ -28,7 +28,7 @@ def read(kind: str, literal: str) -> object:
         return cursor.fetchone()[0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.none() | TEXTS | ODD, max_size=6))
 def test_texts_are_read_as_they_were(values: list[str | None]) -> None:
     assert read("text", array(values)) == values
@@ -54,7 +54,7 @@ def test_times_are_read_as_they_were(values: list[datetime | None]) -> None:
     assert [value and value.astimezone(UTC) for value in found] == values  # type: ignore[attr-defined]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.tuples(st.none() | TEXTS | ODD, st.none() | NUMBERS, st.none() | TIMES),

@@ -44,7 +44,7 @@ def test_no_generated_call_gets_a_5xx_or_a_status_that_is_not_published(
             f"--header=Authorization: {bearer}",
             f"--checks={CHECKS}",
             "--phases=coverage,fuzzing",
-            "--max-examples=3",
+            "--max-examples=2",
             "--seed=1",
             "--no-color",
         ],
