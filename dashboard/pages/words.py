@@ -89,10 +89,16 @@ def left(seconds: float) -> str:
     return lasting(s)
 
 
+_CALLS_APART_S = 15
+
+
 def probe_due(seconds: float, clock: str) -> str:
-    """When an open breaker probes: "probe due in 12 s"; past that, which was at `clock`, only the next call moves it."""
+    """When an open breaker probes: "probe due in 12 s"; past that, which was at `clock`, only the next call moves it.
+    Calls may be some seconds apart: that there are none is said no sooner."""
     if seconds < 0:
         return f"probe due in {lasting(ceil(-seconds))}"
+    if seconds < _CALLS_APART_S:
+        return "probe due now"
     return f"probe due since {clock}, no traffic"
 
 

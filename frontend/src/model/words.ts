@@ -38,9 +38,13 @@ export function left(seconds: number): string {
   return lasting(s);
 }
 
-/** When an open breaker probes: "probe due in 12 s"; past that, which was at `clock`, only the next call moves it. */
+const CALLS_APART_S = 15;
+
+/** When an open breaker probes: "probe due in 12 s"; past that, which was at `clock`, only the next call moves it.
+ * Calls may be some seconds apart: that there are none is said no sooner. */
 export function probeDue(seconds: number, clock: string): string {
-  return seconds < 0 ? `probe due in ${lasting(Math.ceil(-seconds))}` : `probe due since ${clock}, no traffic`;
+  if (seconds < 0) return `probe due in ${lasting(Math.ceil(-seconds))}`;
+  return seconds < CALLS_APART_S ? "probe due now" : `probe due since ${clock}, no traffic`;
 }
 
 /** "71%", "0.4%"; one digit after the point only where it says something. */
