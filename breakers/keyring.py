@@ -34,31 +34,29 @@ class Keyring:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._known: dict[tuple[bytes, str | None], tuple[float, Actor | None]] = {}
+        self._known: dict[bytes, tuple[float, Actor | None]] = {}
 
     async def actor_of(self, scope: AsgiScope) -> Actor:
         """Who sends this request or opens this socket; raises Unauthenticated."""
         text = _bearer(header(scope, b"authorization"))
         if text is None:
             raise Unauthenticated("Send “Authorization: Bearer KEY”.")
-        client = scope.get("client")
-        actor = await self.actor_of_hash(key_hash(text), address=client[0] if client else None)
+        actor = await self.actor_of_hash(key_hash(text))
         if actor is None:
             raise Unauthenticated("This key is unknown or revoked.")
-        return actor
+        client = scope.get("client")
+        return replace(actor, address=client[0] if client else None)
 
-    async def actor_of_hash(self, hashed: bytes, *, address: str | None = None) -> Actor | None:
-        """The actor of a key by its hash, calling from this address, or None where it is unknown or revoked."""
+    async def actor_of_hash(self, hashed: bytes) -> Actor | None:
+        """The actor of a key by its hash, or None where it is unknown or revoked."""
         now = time.monotonic()
-        known = self._known.get((hashed, address))
+        known = self._known.get(hashed)
         if known is not None and known[0] > now:
             return known[1]
         actor = await self._look_up(hashed)
-        if actor is not None:
-            actor = replace(actor, address=address)
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known[hashed, address] = (now + BELIEVED_S, actor)
+        self._known[hashed] = (now + BELIEVED_S, actor)
         return actor
 
     async def _look_up(self, hashed: bytes) -> Actor | None:

@@ -195,10 +195,12 @@ class Writer:
                     raise
                 care = replace(care, whole=care.whole | moved.instances)
             except Moved:
+                if attempt == _TRIES:
+                    raise
                 care = replace(care, looks=True)
                 self._looks_for = _CAREFUL_FOR
             except psycopg.errors.UniqueViolation:
-                if care.repeats:
+                if care.repeats or attempt == _TRIES:
                     raise
                 care = replace(care, repeats=True)
                 self._careful_for = _CAREFUL_FOR
@@ -239,7 +241,7 @@ class Writer:
             else:
                 _set(job.done, outcomes)
             return
-        if isinstance(problem, _AGAIN):
+        if isinstance(problem, (*_AGAIN, Moved, RankMoved)):
             # Others were first each time: nothing is wrong with it, and it may well be stored in a moment.
             _log.warning("not stored yet", job=type(job).__name__, error=type(problem).__name__)
             self._answer_all([job], Overloaded("Could not be stored yet.", retry_after=1))
