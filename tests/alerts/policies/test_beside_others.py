@@ -22,6 +22,7 @@ from breakers.removing import remove_breaker
 from breakers.renaming import rename_instance, rename_service
 from breakers.states import Mode
 from tests.alerts.api.callers import Caller
+from tests.alerts.policies.held import comes_due, held
 from tests.support.make import happens, make_actor, make_breaker, make_key, make_policy
 from tests.support.people import signed_in, text_of
 
@@ -39,16 +40,6 @@ def outage(**fields: Any) -> Breaker:
 def opens(breaker: Breaker) -> None:
     for name in ("a", "b"):
         happens(breaker, "open", instance=name)
-    evaluate_pending()
-
-
-def held(breaker: Breaker) -> Override | None:
-    return Override.objects.filter(breaker=breaker, ended_at=None).first()
-
-
-def comes_due(breaker: Breaker) -> None:
-    """The hold's, or the probing's, time is over."""
-    PolicyCase.objects.filter(breaker=breaker).update(until=timezone.now(), check_at=timezone.now())
     evaluate_pending()
 
 
