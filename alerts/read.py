@@ -238,6 +238,11 @@ def open_incidents(actor: Actor, *, limit: int = 200) -> list[IncidentOut]:
 _GRAVITY = {"critical": 0, "warning": 1, "info": 2}
 
 
+def _gravity(field: str) -> Case:
+    """For ordering by a severity, the gravest first."""
+    return Case(*(When(**{field: name}, then=Value(n)) for name, n in _GRAVITY.items()))
+
+
 def suggestions(actor: Actor, *, limit: int = 200) -> list[IncidentOut]:
     """What policies suggest and nobody has done or resolved, the newest first."""
     require(actor, Scope.READ)
@@ -260,9 +265,8 @@ def incidents_to_list(
     """What fires, then what is acknowledged, the gravest and newest first; then the newest of what is over."""
     require(actor, Scope.READ)
     rows = with_status(incidents_for(actor), statuses)
-    severity = Case(*(When(severity=name, then=Value(n)) for name, n in _GRAVITY.items()))
     now = rows.filter(resolved_at=None).annotate(
-        gravity=severity, is_taken=Case(When(acknowledged_at=None, then=0), default=1)
+        gravity=_gravity("severity"), is_taken=Case(When(acknowledged_at=None, then=0), default=1)
     )
     found = list(
         now.order_by(
@@ -295,7 +299,7 @@ def incident_to_see(actor: Actor, incident_id: str) -> IncidentDetail:
 
 
 def unwell_now(actor: Actor, *, limit: int = 2_000) -> list[Unwell]:
-    """Each breaker that is not well in an unresolved incident, with the newest of those; newest first."""
+    """Each breaker that is not well in an unresolved incident, with the gravest and newest of those; these first."""
     require(actor, Scope.READ)
     members = IncidentBreaker.objects.filter(
         _NOT_WELL, incident__in=incidents_for(actor).filter(resolved_at=None)
@@ -304,7 +308,7 @@ def unwell_now(actor: Actor, *, limit: int = 2_000) -> list[Unwell]:
         members = members.filter(breaker__in=breakers_for(actor))
     found: dict[int, Unwell] = {}
     for one in members.select_related("incident").order_by(
-        "-incident__started_at", "-incident_id", "breaker_id"
+        _gravity("incident__severity"), "-incident__started_at", "-incident_id", "breaker_id"
     )[:limit]:
         said = Unwell(str(one.breaker_id), str(one.incident_id), rule_ref(one.incident))
         found.setdefault(one.breaker_id, said)

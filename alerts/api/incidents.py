@@ -156,7 +156,7 @@ def get_incidents(
 
 @router.get("/unwell", auth=READ, response=UnwellList)
 def get_unwell(request: Authed) -> UnwellList:
-    """The breakers that are not well in an incident that is not resolved, each with the newest; at most 2,000."""
+    """The breakers that are not well in an incident that is not resolved, each with the gravest and newest; at most 2,000."""
     return UnwellList(items=[UnwellOut(**plain(one)) for one in unwell_now(request.auth)])
 
 

@@ -7,7 +7,7 @@ export interface Unwell {
   rule: { id: string; name: string };
 }
 
-/** Each breaker that is not well in an incident, with the newest; null if that cannot be had. */
+/** Each breaker that is not well in an incident, with the gravest and newest; null if that cannot be had. */
 export async function unwellNow(): Promise<Unwell[] | null> {
   const answer = await call<{ items: Unwell[] }>("GET", "incidents/unwell");
   return answer.ok ? answer.value.items : null;

@@ -230,6 +230,16 @@ def test_pages_read_what_fires_gravest_first():
     assert found[0].started_at > database_now() - timedelta(minutes=1)
 
 
+def test_who_is_not_well_in_two_incidents_is_told_with_the_gravest():
+    make_rule("grave", severity="critical")
+    make_rule("slight", kind="open_instances", params={"count": 1}, severity="info")
+    fire()
+
+    [told] = Caller().get("/incidents/unwell")["items"]
+
+    assert told["rule"]["name"] == "grave"
+
+
 def test_who_is_not_well_is_told_with_the_newest_incident_within_the_limits():
     make_rule("first", group_by=["breaker"])
     breaker = fire(service="orders")
