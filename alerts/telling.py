@@ -82,7 +82,13 @@ def _matches(
         known = matching.get((row.breaker_id, row.instance_id))
         if known is not None:
             matches[row.breaker_id].append(
-                Match(*known, row.instance.last_seen, row.refused_revision, row.refused_error or "")
+                Match(
+                    *known,
+                    last_seen=row.instance.last_seen,
+                    refused=row.refused_revision,
+                    error=row.refused_error or "",
+                    is_deaf=row.instance.connected is None,
+                )
             )
     return {breaker: _in_order(found) for breaker, found in matches.items()}
 

@@ -74,6 +74,8 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     refused: int | None = None
     """The last revision that it refused, with its `error`."""
     error: str = ""
+    is_deaf: bool = False
+    """Known by its events alone: it hears of no override."""
 
 
 class BreakerView(msgspec.Struct, frozen=True, gc=False):

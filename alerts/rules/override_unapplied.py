@@ -62,6 +62,8 @@ class OverrideUnapplied(RuleKind, frozen=True, rename={"for_": "for"}):
 def _why(one: Match) -> str:
     """As the breaker's page says it."""
     name = one.view.name
+    if one.is_deaf:
+        return f"{name}, which is known by its events alone and cannot obey"
     if one.override is not None and one.view.applied < one.override.revision:
         if one.refused is None or one.refused < one.override.revision:
             return f"{name}, which has not answered"

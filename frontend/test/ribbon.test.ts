@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { moment } from "../src/model/moment";
-import { ribbon, trips, tripWords, type Change, type Past, type Span } from "../src/model/ribbon";
+import { painted, ribbon, trips, tripWords, type Change, type Past, type Span } from "../src/model/ribbon";
 import type { State } from "../src/model/summary";
 
 const change = (at: number, from: State | null, to: State, instance = "a"): Change => ({ at, from, to, instance });
@@ -109,4 +109,9 @@ test("a probe that the instances make unevenly is no trip, however often it fail
   for (let n = 0; n < 10; n++) changes.push(change(120 + n * 5, "open", "half_open"), change(121 + n * 5, "half_open", "open"));
   changes.push(change(150, "open", "closed", "b"), change(155, "closed", "open", "b"));
   assert.equal(tripWords(ribbon(whole(...changes), at("open", { open: 2 }, null, 110), 100, 200)), "1 trip");
+});
+
+test("trouble is painted over what is calm, and the gravest last", () => {
+  const spans = (["closed", "open", "half_open", "closed"] as State[]).map((state, at) => ({ state, start: at, end: at + 1 }));
+  assert.equal(painted(spans).map(({ state, start }) => `${state} ${start}`).join(), "closed 0,closed 3,half_open 2,open 1");
 });

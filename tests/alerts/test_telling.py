@@ -96,6 +96,7 @@ def test_of_an_override_that_is_not_applied_a_message_says_by_whom_and_why():
     Caller()("PUT", f"/breakers/{breaker.pk}/override", wish)
     long_ago = database_now() - timedelta(seconds=61)
     Override.objects.update(created_at=long_ago)
+    Instance.objects.update(connected=True)
     held = BreakerInstance.objects.filter(breaker=breaker)
     held.update(since=long_ago)
     held.filter(instance__name="bill-1").update(applied_revision=1, state="forced_closed")
@@ -109,3 +110,14 @@ def test_of_an_override_that_is_not_applied_a_message_says_by_whom_and_why():
             "bill-py, which has not answered; bill-rs, which confirmed it and is closed" in said
         )
         assert "bill-1" not in said
+
+
+def test_of_who_cannot_obey_a_message_does_not_say_that_an_answer_is_to_come():
+    breaker = make_breaker("ledger", instances=("bill-1",))
+    make_rule(kind="override_unapplied", params={"for": 60}, channels=channels())
+    wish = {"mode": "forced_closed", "reason": "the probe lies", "no_expiry": True}
+    Caller()("PUT", f"/breakers/{breaker.pk}/override", wish)
+    Override.objects.update(created_at=database_now() - timedelta(seconds=61))
+
+    for said in told():
+        assert "Not applied by bill-1, which is known by its events alone and cannot obey" in said

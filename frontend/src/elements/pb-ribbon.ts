@@ -2,7 +2,7 @@
  * that patterns keep their size. */
 
 import { lasting } from "../model/words";
-import { tripWords, type Span } from "../model/ribbon";
+import { painted, tripWords, type Span } from "../model/ribbon";
 import { stateWord } from "../model/summary";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -29,7 +29,7 @@ function draw(spans: readonly Span[]): SVGSVGElement {
   svg.setAttribute("aria-label", inWords(spans));
   svg.setAttribute("width", "100%");
   svg.setAttribute("height", "100%");
-  for (const span of spans) {
+  for (const span of painted(spans)) {
     if (span.state === null) continue;
     const x = ((span.start - start) / whole) * 100;
     const width = ((span.end - span.start) / whole) * 100;

@@ -113,6 +113,15 @@ function gravest(states: readonly (State | null)[]): State | null {
   return pick.length === 0 ? null : pick.reduce((a, b) => (gravity(a) <= gravity(b) ? a : b));
 }
 
+/** In the order of painting, the gravest last: a moment that is drawn wider than it was would else be painted over. */
+export function painted(spans: readonly Span[]): Span[] {
+  return [...spans].sort((a, b) => rank(b) - rank(a));
+}
+
+function rank({ state }: Span): number {
+  return state === null ? Infinity : gravity(state);
+}
+
 /** How often the breaker left closed inside the window. A probe that fails is no trip, and neither is a hand on it. */
 export function trips(spans: readonly Span[]): number {
   return spans.filter((span, n) => (span.state === "open" || span.state === "half_open") && spans[n - 1]?.state === "closed").length;
