@@ -152,6 +152,9 @@ class Decisions:
             ]
             await self._record(news)
             for breaker, item in presented.items():
+                due = item.probe_due_at
+                if due is not None and amiss_in_due(due, at=self._now) is None:
+                    self._ledger.note_due((breaker, instance), due)
                 if item.target and item.target != self._breakers[breaker].target:
                     self.new_targets[breaker] = item.target
         self._ledger.changed |= set(ids.values())
@@ -194,9 +197,6 @@ class Decisions:
             seq=seq,
             at=at,
             reason="hello",
-            probe_due_at=None
-            if amiss_in_due(item.probe_due_at, at=self._now)
-            else item.probe_due_at,
         )
 
     async def _report(self, reports: Mapping[Pair, Report]) -> None:
@@ -315,7 +315,6 @@ class Decisions:
         reason: str,
         detail: str | None = None,
         cause: Cause = "unknown",
-        probe_due_at: datetime | None = None,
     ) -> Row:
         """A state change, or a note where it is one to no state."""
         held = self._ledger.held.get((breaker, instance))
@@ -337,7 +336,6 @@ class Decisions:
             cause=cause,
             reason=reason,
             detail=detail,
-            probe_due_at=probe_due_at,
             origin=Origin.SERVER,
         )
         return Row(service, (breaker, instance), event, at)

@@ -299,6 +299,14 @@ class Ledger:
                 self._dues[row.pair, held.last.event_id] = due
                 self.changed.add(row.breaker_id)
 
+    def note_due(self, pair: Pair, due: datetime) -> None:
+        """What a hello says of the state that stands."""
+        held = self.held.get(pair)
+        if held is not None:
+            self._samples.setdefault(pair, Sample(metrics_at=self._metrics_at.get(pair)))
+            self._dues[pair, held.last.event_id] = due
+            self._written_up = None
+
     def _due(self, pair: Pair) -> datetime | None:
         held = self.held[pair]
         if held is None or held.state is not State.OPEN:

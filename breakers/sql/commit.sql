@@ -287,13 +287,14 @@ WHERE id IN (
 RETURNING id
 
 -- name: retire
+-- Nobody's it is once it was renamed, until its agent has said hello again: then the last one's word still counts.
 UPDATE instance SET retired_at = now(), connected = false, session = NULL
-WHERE id = %(instance)s AND session = %(session)s
+WHERE id = %(instance)s AND coalesce(session, %(session)s) = %(session)s AND retired_at IS NULL
 RETURNING id
 
 -- name: disconnect
 UPDATE instance SET connected = false
-WHERE id = %(instance)s AND session = %(session)s AND connected
+WHERE id = %(instance)s AND coalesce(session, %(session)s) = %(session)s AND connected
   AND last_seen <= now() - make_interval(secs => %(silent_for_s)s)
 RETURNING id
 

@@ -134,6 +134,14 @@ async def test_an_agent_says_it_in_events_and_in_a_hello(web: Web) -> None:
         assert await shown(web) == (at(50), [at(50)])
 
 
+async def test_a_hello_says_it_of_a_state_that_is_known(web: Web) -> None:
+    async with web.agent({"breaker": "catalog", "state": "open"}):
+        assert await shown(web) == (None, [None])
+
+    async with web.agent({"breaker": "catalog", "state": "open", "probe_due_at": at(30)}):
+        assert await shown(web) == (at(30), [at(30)])
+
+
 @pytest.mark.parametrize("due", EDGES)
 async def test_nonsense_in_a_hello_is_passed_over(web: Web, due: str) -> None:
     async with web.agent({"breaker": "catalog", "state": "open", "probe_due_at": due}):

@@ -112,6 +112,24 @@ async def test_an_override_of_a_renamed_instance_still_reaches_it(web: Web) -> N
         assert await Instance.objects.acount() == 1
 
 
+@pytest.mark.parametrize("says_goodbye", [True, False])
+async def test_who_leaves_before_it_says_hello_again_has_left_all_the_same(
+    web: Web, says_goodbye: bool
+) -> None:
+    async with web.agent(CLOSED) as agent:
+        await rename(web, f"instances/{(await only(web, 'instances'))['id']}", "first")
+        if says_goodbye:
+            await agent.say(type="goodbye")
+
+    async def has_left() -> bool:
+        instance = await Instance.objects.aget()
+        assert instance.connected is False
+        assert (instance.retired_at is not None) is says_goodbye
+        return True
+
+    await aeventually(has_left)
+
+
 @pytest.mark.django_db
 def test_it_is_audited_with_both_names() -> None:
     call, breaker = Caller(), make_breaker("catalog")
