@@ -22,6 +22,7 @@ from alerts.judging import Replay, Step
 from alerts.labels import labels_of
 from alerts.models import PolicyCase, Standing
 from alerts.verdicts import BreakerView, InstanceView
+from breakers.outbox import steps_of
 from breakers.states import State
 
 BATCH = 500
@@ -39,30 +40,29 @@ FROM breaker b JOIN service s ON s.id = b.service_id JOIN environment e ON e.id 
 WHERE b.id = ANY(%s) ORDER BY b.id
 """
 # Times as seconds since 1970, for making datetimes of them is a quarter of the work of reading.
-# The retired say nothing any more, except where their last word is among the rows. Instance 0 is the
-# breaker itself.
+# The retired say nothing any more, except where their last word is among the rows: a row may carry an earlier
+# time than one committed before it, by as much as a transaction takes.
 _BROKEN = "replace({0}.mode, '_', ' ') || ' by ' || {0}.by_name || ' past ' || {0}.broke"
 _SEEN = f"""
 SELECT bi.breaker_id, 0 AS outbox_id, bi.instance_id, bi.state, bi.natural_state,
-       extract(epoch FROM bi.since)::float, NULL::float,
-       false, NULL, NULL, i.name, bi.library, i.labels || bi.labels,
+       extract(epoch FROM bi.since)::float, i.name, bi.library, i.labels || bi.labels,
        i.lost_at IS NULL AND i.retired_at IS NULL,
-       i.lost_at IS NOT NULL AND i.retired_at IS NULL, bi.applied_revision,
+       i.lost_at IS NOT NULL AND i.retired_at IS NULL, i.retired_at IS NOT NULL, bi.applied_revision,
        extract(epoch FROM bi.not_closed_since)::float, extract(epoch FROM i.session_since)::float,
-       NULL::text, NULL::text
+       NULL::float, NULL::text, NULL::text, NULL::text
 FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
 WHERE bi.breaker_id = ANY(%(ids)s) AND (i.retired_at IS NULL OR EXISTS (
-    SELECT FROM outbox o WHERE o.breaker_id = bi.breaker_id AND o.instance_id = bi.instance_id))
+    SELECT FROM outbox o
+    WHERE o.breaker_id = bi.breaker_id AND o.committed_at <= i.retired_at + interval '1 minute'))
 UNION ALL
-SELECT o.breaker_id, o.id, o.instance_id, o.state, o.natural_state, extract(epoch FROM o.since)::float,
-       extract(epoch FROM o.committed_at)::float, o.late, o.before_state, o.before_natural, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, NULL, {_BROKEN.format("made")}, {_BROKEN.format("gone")}
+SELECT o.breaker_id, o.id, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       extract(epoch FROM o.committed_at)::float, o.steps, {_BROKEN.format("made")}, {_BROKEN.format("gone")}
 FROM outbox o LEFT JOIN override made ON made.id = o.override_id
 LEFT JOIN override gone ON gone.id = o.before_override_id
 WHERE o.breaker_id = ANY(%(ids)s)
 UNION ALL
-SELECT made.breaker_id, 0, 0, made.mode, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, NULL, {_BROKEN.format("made")}, NULL
+SELECT made.breaker_id, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       NULL, NULL, {_BROKEN.format("made")}, NULL
 FROM override made WHERE made.breaker_id = ANY(%(ids)s) AND made.ended_at IS NULL AND made.broke IS NOT NULL
 ORDER BY 1, 2, 3
 """  # noqa: S608, nothing in it is anybody's text
@@ -81,8 +81,8 @@ _WAITING = "SELECT breaker_id FROM outbox GROUP BY breaker_id ORDER BY min(id)"
 
 
 class _Seen(NamedTuple):
-    """A breaker instance as it is (`outbox_id` 0), or an outbox row: what it became, and was before. Where the
-    `instance_id` is 0, it is about the breaker, and `broken` is what it became."""
+    """What stands where the `outbox_id` is 0: a breaker instance as it is or, with the `instance_id` 0, what guard
+    the standing override broke. Else an outbox row: the steps of a commit, and what `broken` became and was."""
 
     breaker_id: int
     outbox_id: int
@@ -90,25 +90,24 @@ class _Seen(NamedTuple):
     state: str
     natural_state: str | None
     since: float | None
-    committed_at: float
-    late: bool
-    before_state: str
-    before_natural: str | None
     name: str
     library: str | None
     labels: str
     live: bool
     lost: bool
+    retired: bool
     applied_revision: int
     not_closed_since: float | None
     session_since: float | None
+    committed_at: float
+    steps: str
     broken: str | None
     before_broken: str | None
 
     @property
     def is_glass(self) -> bool:
-        """Whether it says what guard the standing override broke; other rows of the breaker say nothing by themselves."""
-        return self.instance_id == 0 and (self.broken or self.before_broken) is not None
+        """Whether a guard is broken by it, or was until then."""
+        return (self.broken or self.before_broken) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,37 +184,49 @@ def drop_orphans() -> None:
 
 
 def _replay(breaker: BreakerView, found: Sequence[_Seen], now: datetime) -> Replay:
+    rows = [(row, steps_of(row.steps)) for row in found if row.outbox_id]
+    moved = {step.instance_id for _, steps in rows for step in steps}
     present = {
         seen.instance_id: _instance(breaker, seen)
         for seen in found
-        if not seen.outbox_id and seen.instance_id
+        if seen.instance_id and (not seen.retired or seen.instance_id in moved)
     }
-    before, steps = dict(present), []
+    before, replayed = dict(present), list[Step]()
     then: dict[int, InstanceView] = {}
     glass = [seen for seen in found if seen.is_glass]
     broken = next((seen.broken for seen in glass if not seen.outbox_id), None)
     was_broken = next((seen.before_broken for seen in glass if seen.outbox_id), broken)
-    latest, at = 0.0, now
-    for row in found:
-        instance = present.get(row.instance_id)
-        if not row.outbox_id or not (row.is_glass or (instance is not None and not row.late)):
-            continue
+    latest, at, order = 0.0, now, 0
+    for row, steps in rows:
         # A transaction's time is that of its beginning: a later one may carry an earlier time.
         if row.committed_at > latest:
             latest = row.committed_at
             at = min(datetime.fromtimestamp(latest, UTC), now)
-        if instance is None:
-            steps.append(Step(row.outbox_id, at, None, row.broken))
-            continue
-        if before[row.instance_id] is instance:
-            was = _as(instance, row.before_state, row.before_natural, None)
-            # Unknown before: lost, or not there yet. It is back by this row, and nobody misses a newcomer.
-            before[row.instance_id] = msgspec.structs.replace(was, lost=False)
-        after = _as(instance, row.state, row.natural_state, _at(row.since))
-        after = _in_its_outage(after, then.get(row.instance_id), instance)
-        then[row.instance_id] = after
-        steps.append(Step(row.outbox_id, at, after))
-    return Replay(_with(breaker, before, was_broken), tuple(steps), _with(breaker, present, broken))
+        if row.is_glass:
+            order = max(order + 1, _order(latest, 0))
+            replayed.append(Step(order, at, None, row.broken))
+        for step in steps:
+            instance = present.get(step.instance_id)
+            if instance is None:
+                continue
+            if before[instance.id] is instance:
+                was = _as(instance, step.before, step.before_natural, None)
+                # Unknown before: lost, or not there yet. It is back by this row, and nobody misses a newcomer.
+                before[instance.id] = msgspec.structs.replace(was, lost=False)
+            after = _as(instance, step.state, step.natural, step.since)
+            after = _in_its_outage(after, then.get(instance.id), instance)
+            then[instance.id] = after
+            order = max(order + 1, _order(latest, step.place))
+            replayed.append(Step(order, at, after))
+    return Replay(
+        _with(breaker, before, was_broken), tuple(replayed), _with(breaker, present, broken)
+    )
+
+
+def _order(committed_at: float, place: int) -> int:
+    """Steps of one breaker stand in the order of its rows, those of several in that of their commits and, within
+    one, of what happened."""
+    return (int(committed_at * 1e6) << 16) + place
 
 
 def _with(
@@ -239,7 +250,7 @@ def _instance(breaker: BreakerView, seen: _Seen) -> InstanceView:
             library=seen.library,
         ),
         state=state,
-        natural=_natural(state, seen.natural_state),
+        natural=_natural(state, _STATES[seen.natural_state] if seen.natural_state else None),
         since=_at(seen.since),
         live=seen.live and state is not State.UNKNOWN,
         lost=seen.lost,
@@ -265,10 +276,9 @@ def _in_its_outage(
 
 
 def _as(
-    instance: InstanceView, state: str, natural: str | None, since: datetime | None
+    instance: InstanceView, was: State, natural: State | None, since: datetime | None
 ) -> InstanceView:
     """An instance as it was at a step: whoever said something was live then."""
-    was = _STATES[state]
     return InstanceView(
         id=instance.id,
         name=instance.name,
@@ -287,6 +297,6 @@ def _at(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _natural(state: State, natural: str | None) -> State:
+def _natural(state: State, natural: State | None) -> State:
     """`unknown` says that nobody speaks for it, whatever was natural before."""
-    return state if natural is None or state is State.UNKNOWN else _STATES[natural]
+    return state if natural is None or state is State.UNKNOWN else natural

@@ -14,7 +14,7 @@ from alerts.rulebook import LoadedRule
 from alerts.verdicts import BreakerView, CheckAt, Firing, Hold, InstanceView, Verdict, asked_again
 
 _log = structlog.get_logger(__name__)
-PRESENT = 2**63
+PRESENT = 2**80
 """The order of what is seen now, after all that happened."""
 
 

@@ -65,7 +65,7 @@ GAUGES = (
     ),
     Gauge(
         "panelboard_outbox_rows",
-        "State changes that rules have not judged yet.",
+        "Rows that rules have not judged yet, each with what happened to one breaker in one commit.",
         "SELECT count(*) FROM outbox",
     ),
     Gauge(

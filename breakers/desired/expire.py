@@ -46,7 +46,7 @@ def _expire(breaker_id: int) -> bool:
         before = told(standing)
         standing.ended_at, standing.end = now, "expired"
         standing.save(update_fields=["ended_at", "end"])
-        tell_of_glass([(standing, None)], now=now)
+        tell_of_glass([(standing, None)])
         revise(held)
         record_on_breaker(
             SERVER, "expire", held.breaker, reason=standing.reason, before=before, after=None

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from django.db import transaction
 
 from breakers.models import OutboxRow, Override
-from breakers.states import State
 from breakers.wake import wake_evaluation
 
 
-def tell_of_glass(
-    changes: Iterable[tuple[Override | None, Override | None]], *, now: datetime
-) -> None:
+def tell_of_glass(changes: Iterable[tuple[Override | None, Override | None]]) -> None:
     """What stood and what stands, of breakers that are held, in the transaction that replaces the one by the other;
     says nothing where no guard was broken for either."""
-    rows = [row for was, stands in changes if (row := _row(_broke(was), _broke(stands), now))]
+    rows = [row for was, stands in changes if (row := _row(_broke(was), _broke(stands)))]
     if rows:
         OutboxRow.objects.bulk_create(rows)
         transaction.on_commit(wake_evaluation)
@@ -27,19 +23,12 @@ def _broke(override: Override | None) -> Override | None:
     return override if override is not None and override.broke else None
 
 
-def _row(was: Override | None, stands: Override | None, now: datetime) -> OutboxRow | None:
+def _row(was: Override | None, stands: Override | None) -> OutboxRow | None:
     about = stands or was
     if about is None:
         return None
     return OutboxRow(
         breaker_id=about.breaker_id,
-        instance_id=0,
-        occurred_at=now,
-        # Nothing is said of any instance's state.
-        late=True,
-        to_state=State.UNKNOWN,
-        before_state=State.UNKNOWN,
-        state=State.UNKNOWN,
         before_override_id=was.pk if was else None,
         override_id=stands.pk if stands else None,
     )

@@ -101,7 +101,7 @@ def stand(
         if override.broke is None and held.standing is not None:
             override.broke = held.standing.broke
     overrides = Override.objects.bulk_create([override for _, override in made])
-    tell_of_glass([(held.standing, override) for held, override in made], now=now)
+    tell_of_glass([(held.standing, override) for held, override in made])
     record_on_breakers(
         by,
         action,
@@ -137,7 +137,7 @@ def release_breaker(
 def release(held: Sequence[Held], *, reason: str, by: Actor, now: datetime) -> dict[int, int]:
     """Ends what stands on breakers that are held; the new revision of each, by the breaker's id."""
     before = _end(held, "released", now)
-    tell_of_glass([(one.standing, None) for one in held], now=now)
+    tell_of_glass([(one.standing, None) for one in held])
     revisions = revise_all(held)
     record_on_breakers(
         by,

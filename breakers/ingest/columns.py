@@ -11,6 +11,7 @@ import msgspec
 from breakers.ingest.pgtext import array
 from breakers.ingest.remembered import Known
 from breakers.ingest.rows import Pair, Row, as_json
+from breakers.outbox import OutboxStep, steps_as_text
 from breakers.states import Change, Held, Origin, State
 from breakers.wire import Labels, Metrics
 
@@ -115,23 +116,29 @@ def columns_of_states(
     return {name: array(values) for name, values in columns.items()}
 
 
-def columns_of_outbox(news: Sequence[Judged]) -> dict[str, str]:
-    """What `fill_outbox` takes."""
-    before = [item.before and item.before.last for item in news]
-    after = [item.after and item.after.last for item in news]
-    columns: dict[str, list[Any]] = {
-        "breaker_id": [item.row.pair[0] for item in news],
-        "instance_id": [item.row.pair[1] for item in news],
-        "occurred_at": [item.row.occurred_at for item in news],
-        "to_state": [item.row.event.to for item in news],
-        "late": [item.late for item in news],
-        "before_state": [last.to if last else State.UNKNOWN for last in before],
-        "before_natural": [last and last.natural_state for last in before],
-        "state": [last.to if last else State.UNKNOWN for last in after],
-        "natural_state": [last and last.natural_state for last in after],
-        "since": [item.after and item.after.since for item in news],
+def columns_of_outbox(news: Iterable[Judged]) -> dict[str, str]:
+    """What `fill_outbox` takes: a row for each breaker, with what moved in it; late events moved nothing."""
+    steps: dict[int, list[OutboxStep]] = {}
+    for place, item in enumerate(news):
+        mine = steps.setdefault(item.row.breaker_id, [])
+        if item.after is not None and not item.late:
+            mine.append(_step(place, item.row.instance_id, item.before, item.after))
+    return {
+        "breakers": array(list(steps)),
+        "steps": array([steps_as_text(mine) for mine in steps.values()]),
     }
-    return {name: array(values) for name, values in columns.items()}
+
+
+def _step(place: int, instance_id: int, before: Held | None, after: Held) -> OutboxStep:
+    return OutboxStep(
+        place,
+        instance_id,
+        before.last.to if before else State.UNKNOWN,
+        before.last.natural_state if before else None,
+        after.last.to,
+        after.last.natural_state,
+        after.since,
+    )
 
 
 def change_of(to: str, at: datetime, found: Any) -> Change:

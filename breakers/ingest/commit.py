@@ -87,8 +87,8 @@ class Effects:
     answers: dict[AnyJob, Any] = field(default_factory=dict)
     changed: set[int] = field(default_factory=set)
     """Breakers whose summary may differ now."""
-    judged: int = 0
-    """Rows that wait in the outbox."""
+    judged: bool = False
+    """Whether anything waits to be judged now."""
     wished: set[int] = field(default_factory=set)
     """Services in which something is wished anew."""
     spoke: set[int] = field(default_factory=set)
@@ -195,7 +195,7 @@ async def _commit(
         db.ask("touch_breakers", breakers=ids, targets=[targets.get(id) for id in ids])
     db.ask("commit")
     answers = await db.answers()
-    effects.judged += sum(len(answers[place]) for place in looked)
+    effects.judged |= any(answers[place] for place in looked)
     if effects.changed:
         effects.left = {id: Seen(change, target) for id, change, target in answers[-2]}
     return effects

@@ -37,7 +37,6 @@ class Writing(NamedTuple):
 
     states: dict[str, str] | None
     news: dict[str, str] | None
-    judged: int
 
 
 class Ledger:
@@ -345,24 +344,24 @@ class Ledger:
         dues = [self._due(pair) for pair in pairs]
         states = columns_of_states(pairs, held, samples, dues) if pairs else None
         news = [item for item in self._judged if item.is_news]
-        self._written_up = Writing(states, columns_of_outbox(news) if news else None, len(news))
+        self._written_up = Writing(states, columns_of_outbox(news) if news else None)
 
     @property
     def sampled(self) -> set[int]:
         """Breakers of which new metrics came."""
         return {pair[0] for pair, sample in self._samples.items() if sample.metrics is not None}
 
-    def store(self) -> int:
-        """Asks for states, samples and what is to be judged to be written; the number of rows in the outbox."""
+    def store(self) -> bool:
+        """Asks for states, samples and what is to be judged to be written; whether anything is to be judged."""
         if self._written_up is None:
             self.write_up()
         assert self._written_up is not None
-        states, news, judged = self._written_up
+        states, news = self._written_up
         if states:
             self._db.ask("store_states", **states)
         if news:
             self._db.ask("fill_outbox", **news)
-        return judged
+        return news is not None
 
 
 def _columns(pairs: Iterable[Pair]) -> dict[str, list[int]]:

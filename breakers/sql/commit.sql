@@ -161,12 +161,7 @@ ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
                             CASE WHEN EXCLUDED.event_id = held.event_id THEN held.probe_due_at END)
 
 -- name: fill_outbox
--- In the order given.
-INSERT INTO outbox (breaker_id, instance_id, occurred_at, to_state, late, before_state, before_natural, state,
-    natural_state, since)
-SELECT * FROM unnest(%(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(occurred_at)s::timestamptz[],
-    %(to_state)s::text[], %(late)s::boolean[], %(before_state)s::text[], %(before_natural)s::text[], %(state)s::text[],
-    %(natural_state)s::text[], %(since)s::timestamptz[])
+INSERT INTO outbox (breaker_id, steps) SELECT * FROM unnest(%(breakers)s::bigint[], %(steps)s::text[])
 
 -- name: touch_breakers
 WITH touched AS (INSERT INTO touched (breakers) VALUES (%(breakers)s))

@@ -24,10 +24,10 @@ RETURNING id
 
 -- name: look_again
 -- No state changed, and yet what the retired leave behind is to be judged without them.
-INSERT INTO outbox (breaker_id, instance_id, occurred_at, to_state, late, before_state, before_natural,
-                    state, natural_state, since)
-SELECT breaker_id, instance_id, now(), state, false, state, natural_state, state, natural_state, since
+INSERT INTO outbox (breaker_id, steps)
+SELECT breaker_id, json_agg(json_build_array(0, instance_id, state, natural_state, state, natural_state, since))::text
 FROM breaker_instance WHERE instance_id = ANY(%(instances)s)
+GROUP BY breaker_id
 RETURNING breaker_id
 
 -- name: touch_breakers
@@ -45,7 +45,9 @@ WHERE i.retired_at < now() - interval '1 hour'
     SELECT FROM breaker b JOIN event e ON e.breaker_id = b.id
     WHERE b.service_id = i.service_id AND e.instance_id = i.id
       AND e.occurred_at BETWEEN i.created_at - interval '8 days' AND i.retired_at + interval '1 hour')
-  AND NOT EXISTS (SELECT FROM outbox o WHERE o.instance_id = i.id)
+  AND NOT EXISTS (
+    SELECT FROM breaker_instance bi JOIN outbox o ON o.breaker_id = bi.breaker_id
+    WHERE bi.instance_id = i.id AND o.committed_at <= i.retired_at + interval '1 minute')
   AND (NOT EXISTS (SELECT FROM checkpoint c WHERE c.instance_id = i.id)
        OR i.retired_at < (SELECT at FROM history_edge))
 ORDER BY i.id LIMIT 1000

@@ -24,6 +24,8 @@ from breakers.models import (
     Scope,
     Service,
 )
+from breakers.outbox import OutboxStep, steps_as_text
+from breakers.states import State
 
 _numbers = itertools.count(1)
 
@@ -109,20 +111,21 @@ def happens(
     )
     before, before_natural = held.state, held.natural_state
     if not late:
-        held.state, held.natural_state, held.since = state, natural_state, timezone.now()
+        held.state, held.natural_state, held.since = state, natural_state, at or timezone.now()
         held.save(update_fields=["state", "natural_state", "since"])
+    step = OutboxStep(
+        place=0,
+        instance_id=held.instance_id,
+        before=State(before),
+        before_natural=State(before_natural) if before_natural else None,
+        state=State(held.state),
+        natural=State(held.natural_state) if held.natural_state else None,
+        since=held.since,
+    )
     return OutboxRow.objects.create(
         breaker_id=breaker.pk,
-        instance_id=held.instance_id,
-        occurred_at=at or timezone.now(),
+        steps=steps_as_text([] if late else [step]),
         **({} if at is None else {"committed_at": at}),
-        to_state=state,
-        late=late,
-        before_state=before,
-        before_natural=before_natural,
-        state=held.state,
-        natural_state=held.natural_state,
-        since=held.since,
     )
 
 
