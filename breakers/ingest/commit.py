@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import psycopg
@@ -226,6 +227,8 @@ async def _insert(
             db.ask("insert_snapshots", **columns_of_snapshots(snapshots))
         ledger.judge(accepted)
     else:
+        # Neighbours in an index that come one after the other find its pages at hand: a fifth of the cost of a row.
+        events.sort(key=attrgetter("pair"))
         async with db.copying("copy_events", columns_of_events(events)):
             ledger.judge(accepted)
             ledger.write_up()
