@@ -10,7 +10,8 @@ import msgspec
 
 from breakers.ingest.pgtext import array
 from breakers.ingest.remembered import Known
-from breakers.ingest.rows import Pair, Row, as_json
+from breakers.ingest.row import Pair, Row
+from breakers.ingest.rows import as_json
 from breakers.outbox import OutboxStep, steps_as_text
 from breakers.states import Change, Held, Origin, State
 from breakers.wire import Labels, Metrics

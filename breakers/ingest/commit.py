@@ -34,14 +34,16 @@ from breakers.ingest.outrun import Outrun
 from breakers.ingest.partitions import Partitions
 from breakers.ingest.registry import GoneFromRegistry, Registry
 from breakers.ingest.remembered import Remembered, Seen, Spoken
+from breakers.ingest.row import Key, Pair, Row
 from breakers.ingest.rows import (
-    Key,
-    Pair,
-    Row,
+    by_table,
     columns_of_events,
     columns_of_snapshots,
+    events_as_lines,
     outcomes_of,
+    rows_ready,
     settle,
+    snapshots_as_lines,
 )
 from breakers.ingest.statements import Statements
 
@@ -140,8 +142,10 @@ async def _learn_names(connection: Connection, registry: Registry, jobs: Iterabl
     breakers: dict[Name, Actor | None] = {}
     for job in jobs:
         if isinstance(job, Batch):
+            if rows_ready(registry, job) is not None:
+                continue
             for event in job.events:
-                if not registry.knows(event):
+                if registry.known_ids(event) is None:
                     instances[event.environment, event.service, event.instance] = job.by
                     breakers[event.environment, event.service, event.breaker] = job.by
         elif isinstance(job, Introduce):
@@ -219,7 +223,7 @@ async def _insert(
     else:
         accepted, outcomes = outcomes_of(batches, keys)
     await ledger.rank_boots(accepted)
-    events, snapshots = _by_table(accepted)
+    events, snapshots = by_table(accepted)
     if len(accepted) <= _FEW:
         if events:
             db.ask("insert_events", **columns_of_events(events))
@@ -229,36 +233,28 @@ async def _insert(
     else:
         # Neighbours in an index that come one after the other find its pages at hand: a fifth of the cost of a row.
         events.sort(key=attrgetter("pair"))
-        async with db.copying("copy_events", columns_of_events(events)):
+        async with db.copying("copy_events", events_as_lines(events)):
             ledger.judge(accepted)
             ledger.write_up()
         if snapshots:
-            async with db.copying("copy_snapshots", columns_of_snapshots(snapshots)):
+            async with db.copying("copy_snapshots", snapshots_as_lines(snapshots)):
                 pass
     await ledger.rederive()
     return accepted, outcomes
-
-
-def _by_table(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
-    """State changes and notes, and snapshots."""
-    tables: tuple[list[Row], list[Row]] = [], []
-    for row in rows:
-        tables[row.event.type == "snapshot"].append(row)
-    return tables
 
 
 async def _insert_new(db: Statements, rows: Sequence[Row]) -> set[Key]:
     """Adds what is not in history yet; its keys. Of several rows with one key only the first counts: a
     snapshot and a state change go to two tables, which would take both."""
     new: set[Key] = set()
-    events, snapshots = _by_table({row.key: row for row in reversed(rows)}.values())
-    for table, columns, some in (
-        ("event", columns_of_events, events),
-        ("snapshot", columns_of_snapshots, snapshots),
+    events, snapshots = by_table({row.key: row for row in reversed(rows)}.values())
+    for table, as_lines, some in (
+        ("event", events_as_lines, events),
+        ("snapshot", snapshots_as_lines, snapshots),
     ):
         if some:
             await db.execute(f"make_incoming_{table}")
-            async with db.copying(f"copy_incoming_{table}", columns(some)):
+            async with db.copying(f"copy_incoming_{table}", as_lines(some)):
                 pass
             new.update(await db.fetch(f"insert_incoming_{table}"))
     return new

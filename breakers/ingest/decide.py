@@ -22,7 +22,8 @@ from breakers.ingest.jobs import (
 from breakers.ingest.ledger import Ledger
 from breakers.ingest.registry import GoneFromRegistry, Registry
 from breakers.ingest.remembered import Seen
-from breakers.ingest.rows import Pair, Row, as_json, columns_of_events
+from breakers.ingest.row import Pair, Row
+from breakers.ingest.rows import as_json, events_as_lines
 from breakers.ingest.statements import Statements
 from breakers.ingest.validate import amiss_in_due
 from breakers.states import Origin, State
@@ -342,7 +343,7 @@ class Decisions:
 
     async def _record(self, rows: Sequence[Row]) -> None:
         if rows:
-            async with self._db.copying("copy_events", columns_of_events(rows)):
+            async with self._db.copying("copy_events", events_as_lines(rows)):
                 pass
             await self._ledger.take(rows)
 

@@ -18,7 +18,7 @@ from breakers.ingest.columns import (
     known_of,
 )
 from breakers.ingest.remembered import Known, Remembered, Seen
-from breakers.ingest.rows import Pair, Row
+from breakers.ingest.row import Pair, Row
 from breakers.ingest.statements import Statements
 from breakers.states import Change, Held, State, transition
 

@@ -35,11 +35,9 @@ def _quoted(text: str | None) -> str:
     return f'"{escaped}"'
 
 
-def lines(columns: Iterable[Sequence[Any]]) -> str:
+def lines(columns: Iterable[Sequence[Any]]) -> list[str]:
     """What COPY reads: a line for each row of these columns, of the same kinds of values as `array` takes."""
-    return "".join(
-        [f"{line}\n" for line in map("\t".join, zip(*map(_fields, columns), strict=True))]
-    )
+    return [f"{line}\n" for line in map("\t".join, zip(*map(_fields, columns), strict=True))]
 
 
 def _fields(values: Sequence[Any]) -> Sequence[str]:

@@ -22,6 +22,7 @@ from breakers.ingest.commit import Care, Effects, Memory, commit_group
 from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
 from breakers.ingest.ledger import RankMoved
 from breakers.ingest.registry import GoneFromRegistry
+from breakers.ingest.rows import make_ready
 from breakers.ingest.statements import Moved
 from breakers.loops import cancel, for_ever
 
@@ -92,6 +93,8 @@ class Writer:
         """
         if self._weight + job.weight > WAITING_MAX:
             raise Overloaded("Too much waits to be stored.", retry_after=2)
+        if isinstance(job, Batch):
+            make_ready(self._memory.registry, job)
         self._waiting.append(job)
         self._weight += job.weight
         self._idle.clear()

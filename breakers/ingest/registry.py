@@ -24,6 +24,8 @@ class Registry:
     """The ids of environments, services, instances and breakers, in this process."""
 
     def __init__(self) -> None:
+        self.edition = 0
+        """Ids that were given under another may be of what is gone."""
         self._bounds = Bounds()
         self._environments: dict[str, int] = {}
         self._services: dict[tuple[int, str], int] = {}
@@ -33,6 +35,7 @@ class Registry:
 
     def forget(self) -> None:
         """Something remembered is no longer there: look everything up again."""
+        self.edition += 1
         for known in (self._environments, self._services, self._instances, self._breakers):
             known.clear()
         self._whole.clear()
@@ -46,8 +49,9 @@ class Registry:
     def breaker_id(self, service_id: int, breaker: str) -> int:
         return self._breakers[service_id, breaker]
 
-    def knows(self, event: Happened) -> bool:
-        return (event.environment, event.service, event.breaker, event.instance) in self._whole
+    def known_ids(self, event: Happened) -> tuple[int, tuple[int, int]] | None:
+        """The same as `ids_of` where the event's names are remembered."""
+        return self._whole.get((event.environment, event.service, event.breaker, event.instance))
 
     def ids_of(self, event: Happened) -> tuple[int, tuple[int, int]]:
         """Service, and breaker with instance, of an event whose names were learnt."""

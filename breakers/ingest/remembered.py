@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from breakers.ingest.rows import Pair
+from breakers.ingest.row import Pair
 from breakers.states import Held
 
 # About 1 kB a breaker instance; past this the memory begins afresh.

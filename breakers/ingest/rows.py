@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from breakers.ingest.jobs import Batch, Outcome, Stored
+from breakers.ingest.pgtext import lines
 from breakers.ingest.registry import Registry
+from breakers.ingest.row import Key, Row
 from breakers.ingest.statements import Statements
-from breakers.wire import Happened, Labels, Metrics
+from breakers.wire import Labels, Metrics
 
 _encode = msgspec.json.Encoder().encode
+_MANY = 32
+"""Events of a request from which on a row and a column at a time are worth their while."""
 _OF_SNAPSHOTS = (
     "service_id",
     "event_id",
@@ -27,31 +30,31 @@ _OF_SNAPSHOTS = (
     "labels",
     "metrics",
 )
-Pair = tuple[int, int]
-"""A breaker instance by the ids of its breaker and its instance."""
-Key = tuple[int, str, datetime]
-"""By which a repeat is known: service, id and time."""
 
 
-class Row(NamedTuple):
-    """An event with the ids of its rows; its time may be that of the first with its id."""
+def make_ready(registry: Registry, job: Batch) -> None:
+    """Makes the rows of many events while they wait, for then PostgreSQL is at work on others. Not where a name is
+    not known yet, or a time."""
+    if len(job.events) < _MANY:
+        return
+    rows = []
+    for event in job.events:
+        ids = registry.known_ids(event)
+        if ids is None or (event.named and not event.timed):
+            return
+        rows.append(Row(*ids, event, event.occurred_at))
+    for some, columns_of in zip(
+        by_table(rows), (columns_of_events, columns_of_snapshots), strict=True
+    ):
+        if some:
+            for row, line in zip(some, lines(columns_of(some).values()), strict=True):
+                row.line = line
+    job.ready = registry.edition, rows
 
-    service_id: int
-    pair: Pair
-    event: Happened
-    occurred_at: datetime
 
-    @property
-    def breaker_id(self) -> int:
-        return self.pair[0]
-
-    @property
-    def instance_id(self) -> int:
-        return self.pair[1]
-
-    @property
-    def key(self) -> Key:
-        return self.service_id, self.event.event_id, self.occurred_at
+def rows_ready(registry: Registry, job: Batch) -> list[Row] | None:
+    """What `make_ready` made, if it holds still."""
+    return job.ready[1] if job.ready is not None and job.ready[0] == registry.edition else None
 
 
 async def settle(
@@ -59,7 +62,11 @@ async def settle(
 ) -> list[tuple[Batch, list[Row]]]:
     """The rows of each batch; one with an id and no time gets the time of the first with that id."""
     batches = [
-        (job, [Row(*registry.ids_of(event), event, event.occurred_at) for event in job.events])
+        (
+            job,
+            rows_ready(registry, job)
+            or [Row(*registry.ids_of(event), event, event.occurred_at) for event in job.events],
+        )
         for job in jobs
     ]
     untimed = {
@@ -80,13 +87,19 @@ async def settle(
             times=[untimed[key] for key in keys],
         )
     }
+    for _, rows in batches:
+        for row in rows:
+            if row.event.named and not row.event.timed:
+                row.occurred_at = first[row.key[:2]]
+    return batches
 
-    def timed(row: Row) -> Row:
-        if row.event.timed or not row.event.named:
-            return row
-        return row._replace(occurred_at=first[row.key[:2]])
 
-    return [(job, [timed(row) for row in rows]) for job, rows in batches]
+def by_table(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
+    """State changes and notes, and snapshots."""
+    tables: tuple[list[Row], list[Row]] = [], []
+    for row in rows:
+        tables[row.event.type == "snapshot"].append(row)
+    return tables
 
 
 def outcomes_of(
@@ -140,6 +153,25 @@ def columns_of_snapshots(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """Snapshots, in the order of `copy_snapshots`."""
     columns = columns_of_events(rows)
     return {name: columns[name] for name in _OF_SNAPSHOTS}
+
+
+def events_as_lines(rows: Sequence[Row]) -> str:
+    """State changes and notes as COPY reads them."""
+    return _as_lines(rows, columns_of_events)
+
+
+def snapshots_as_lines(rows: Sequence[Row]) -> str:
+    """Snapshots as COPY reads them."""
+    return _as_lines(rows, columns_of_snapshots)
+
+
+def _as_lines(
+    rows: Sequence[Row], columns_of: Callable[[Sequence[Row]], dict[str, list[Any]]]
+) -> str:
+    ready = [row.line for row in rows if row.line is not None]
+    if len(ready) < len(rows):
+        ready = lines(columns_of(rows).values())
+    return "".join(ready)
 
 
 def as_json(value: Labels | dict[str, object] | Metrics | None) -> str | None:

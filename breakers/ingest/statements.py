@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import namedtuple
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import TupleRow
 
 from breakers.db import Connection
-from breakers.ingest.pgtext import array, lines
+from breakers.ingest.pgtext import array
 from breakers.ingest.registry import GoneFromRegistry
 from breakers.sql import statements
 
@@ -77,11 +77,11 @@ class Statements:
         return list(map(_row_class(name, columns)._make, rows))
 
     @contextlib.asynccontextmanager
-    async def copying(self, name: str, columns: Mapping[str, Sequence[Any]]) -> AsyncIterator[None]:
-        """Rows on their way into a table; what the body computes, it computes while PostgreSQL writes."""
+    async def copying(self, name: str, lines: str) -> AsyncIterator[None]:
+        """Lines on their way into a table; what the body computes, it computes while PostgreSQL writes."""
         await self._run()
         async with self._connection.cursor() as cursor, cursor.copy(_SQL[name]) as copy:
-            await copy.write(lines(columns.values()).encode())
+            await copy.write(lines.encode())
             yield
 
     async def _run(self) -> list[tuple[list[TupleRow], tuple[str, ...]]]:

@@ -70,7 +70,7 @@ def test_lines_are_copied_as_the_rows_they_were(
             "CREATE TEMPORARY TABLE said (place int GENERATED ALWAYS AS IDENTITY, a text, b bigint, c timestamptz)"
         )
         with cursor.copy("COPY said (a, b, c) FROM STDIN") as copy:
-            copy.write(lines(zip(*rows, strict=True)))
+            copy.write("".join(lines(zip(*rows, strict=True))))
         cursor.execute("SELECT a, b, c FROM said ORDER BY place")
         found = cursor.fetchall()
         cursor.execute("DROP TABLE said")
