@@ -79,6 +79,11 @@ class Runtime:
         self.waiting.start()
         self.liveness.start()
 
+    def begin_to_end(self) -> None:
+        """The server stops, and is about to close its sockets; may be called for each of them."""
+        self.agents.is_ending = True
+        self.waiting.end_all()
+
     async def stop(self) -> None:
         """In reverse; what was taken in is still committed."""
         await self.liveness.stop()

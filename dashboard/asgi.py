@@ -80,7 +80,7 @@ class Entrance:
             if message["type"] == "lifespan.startup":
                 self._runtime = Runtime()
                 await self._runtime.start()
-                scope.get("state", {})[ENDING] = self._runtime.waiting.end_all
+                scope.get("state", {})[ENDING] = self._runtime.begin_to_end
                 _load_pages()
                 _settle_memory()
                 collecting = asyncio.create_task(collect_now_and_then())

@@ -1,5 +1,5 @@
-"""uvicorn's protocols: WebSockets that end also where the peer reads nothing and take frames that are bytes already,
-and calls that wait, which hear at once of the server's end."""
+"""uvicorn's protocols: WebSockets that end also where the peer reads nothing and take frames that are bytes already;
+and with both an application that hears of the server's end before its connections do."""
 
 from __future__ import annotations
 
@@ -16,18 +16,27 @@ ENDING = "ending"
 """Under this name the lifespan's state has what is to be called once the server begins to end."""
 
 
+def _tell_of_the_end(state: dict[str, Any]) -> None:
+    end = state.get(ENDING)
+    if end is not None:
+        end()
+
+
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn lets calls finish before the application hears of the end; one that waits must hear at once."""
 
     def shutdown(self) -> None:
-        end = self.app_state.get(ENDING)
-        if end is not None:
-            end()
+        _tell_of_the_end(self.app_state)
         super().shutdown()
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """A transport closes only once its buffer is empty: a peer that never reads would keep it for ever."""
+    """A transport closes only once its buffer is empty: a peer that never reads would keep it for ever. And who ended
+    a conversation is not seen from its end: an agent that goes may say 1012 too."""
+
+    def shutdown(self) -> None:
+        _tell_of_the_end(self.app_state)
+        super().shutdown()
 
     async def run_asgi(self) -> None:
         cast("dict[str, Any]", self.scope["extensions"])[WRITE_NOW] = self.write_now

@@ -166,6 +166,8 @@ class _Conversation:
         introduced = self._session.introduced
         if introduced is None:
             return
+        if self._hub.is_ending:
+            return  # we end its socket, and it is as well as before: if it does not come back, its silence tells
         job = Disconnect(instance_id=introduced.instance_id, session=self._session.id)
         with contextlib.suppress(*_AWAY):  # then its silence tells
             await self._writer.commit(job)

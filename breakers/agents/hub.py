@@ -137,6 +137,8 @@ class AgentHub:
         self._dirty: set[int] = set()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[NoReturn]] = []
+        self.is_ending = False
+        """The server ends, and with it all sockets: that one ends says nothing of its agent any more."""
         bus.on("desired", lambda message: self._mark(message["services"]))
         bus.on("taken", self._on_taken)
 
@@ -150,6 +152,7 @@ class AgentHub:
         ]
 
     async def stop(self) -> None:
+        self.is_ending = True
         for socket in self.sockets():
             socket.close(Close(RESTARTING, "the server is restarting"))
         await cancel(self._tasks)
