@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -122,6 +123,22 @@ def deaf_instances(breaker: Breaker) -> list[str]:
         breaker=breaker, instance__retired_at=None, instance__connected=None
     )
     return list(rows.order_by("instance__name").values_list("instance__name", flat=True))
+
+
+def not_known(named: Mapping[int, Sequence[str]]) -> dict[int, list[str]]:
+    """Of the names said for each breaker (by id), those that no instance of it bears, but for retired ones.
+    An override may be for instances to come, so only its author can tell such a name from a mistyped one."""
+    names = {name for said in named.values() for name in said}
+    if not names:
+        return {breaker: [] for breaker in named}
+    rows = BreakerInstance.objects.filter(
+        breaker__in=named, instance__retired_at=None, instance__name__in=names
+    )
+    known = set(rows.values_list("breaker_id", "instance__name"))
+    return {
+        breaker: sorted(name for name in set(said) if (breaker, name) not in known)
+        for breaker, said in named.items()
+    }
 
 
 def instances_seen(actor: Actor, *, limit: int, cursor: str = "") -> Page:

@@ -258,6 +258,8 @@ class OverrideSummary(Struct, frozen=True, kw_only=True):
     """Of the pending: instances that reported why they could not."""
     unreachable: int = 0
     """Of the pending: instances known by events alone, which never hear of it."""
+    not_known: int = 0
+    """Of the names in `instances`: those that no instance of the breaker bears, but for retired ones."""
     since: datetime | None = None
 
     @property

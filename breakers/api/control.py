@@ -41,7 +41,7 @@ from breakers.desired.plan import cancel_plan
 from breakers.guards.calls import CommandCall, ManyCall, OverrideCall
 from breakers.guards.leave import make_call
 from breakers.models import Approval, Breaker, Override, PlannedOverride
-from breakers.registry_read import deaf_instances
+from breakers.registry_read import deaf_instances, not_known
 
 router = Router(tags=["control"])
 
@@ -67,7 +67,9 @@ def put_override(
 
     One override stands at a time and one is planned; another takes its place. A planned one replaces at its start
     what stood when it was planned; an override made by a person or a key since then is kept, and the planned one
-    waits for its end. 202: the call itself waits, for another person's approval."""
+    waits for its end. 202: the call itself waits, for another person's approval.
+
+    A name in `instances` that nobody bears is taken: an instance may be to come. It stands in `unreachable`."""
     breaker = access.breaker_to_operate(request.auth, breaker_id)
     now = timezone.now()
     wish, expected = body.wish(now), _revisions(if_match)
@@ -86,7 +88,8 @@ def put_override(
         return Status(202, ApprovalOut.of(override, now, request.auth))
     response["ETag"] = f'"{override.revision}"'
     deaf = [name for name in deaf_instances(breaker) if wish.includes(name)]
-    return OverrideMadeOut(**dict(OverrideOut.of(override)), unreachable=deaf)
+    to_come = not_known({breaker.pk: wish.instances or ()})[breaker.pk]
+    return OverrideMadeOut(**dict(OverrideOut.of(override)), unreachable=[*deaf, *to_come])
 
 
 _TAG = re.compile(r'"(0|[1-9]\d{0,17})"', re.ASCII)
@@ -180,7 +183,7 @@ def post_overrides(
     request: Authed, body: OverridesIn
 ) -> Status[ManyOut] | Status[OverridesOut] | Status[ApprovalOut]:
     """Overrides every breaker that matches, all or none. With `dry_run` it only tells which breakers and instances
-    that would be (200), and a `digest` of them and of what stands on them; sent with that, the call is refused (412)
+    that would be (200), names of no instance of theirs among the `unreachable`, and a `digest` of them and of what stands on them; sent with that, the call is refused (412)
     if it is another set by now. At most 1,000 breakers and 50,000 instances (422 beyond); nothing that matches is
     404. Each breaker gets a revision and an audit entry of its own, all with one `request_id`. 202: all of it waits for
     another person's approval."""

@@ -52,6 +52,9 @@ class OverrideCounts(Schema):
     """Of the pending: instances that reported why they could not."""
     unreachable: int | None = None
     """Of the pending: instances known by HTTP events alone, which never hear of it."""
+    not_known: int | None = None
+    """Of the names in `instances`: those that no instance of the breaker bears, but for retired ones. Mistyped, or to
+    come."""
     since: datetime | None = None
 
 
@@ -281,12 +284,14 @@ class DetailOut(SummaryOut):
 
 class OverrideMadeOut(OverrideOut):
     unreachable: list[str]
-    """Instances within its scope that are known by HTTP events alone: they cannot obey it."""
+    """Instances within its scope that are known by HTTP events alone: they cannot obey it. And those of the names in
+    `instances` that no instance of the breaker bears, but for retired ones: mistyped, or to come."""
 
 
 class TouchedOut(Schema):
     """A breaker that is touched, as it was just before: `override` is what would be replaced or released,
-    `planned` the start of what waits where another plan would replace it, `instances` are those within the scope, and `unreachable` those of them that cannot obey."""
+    `planned` the start of what waits where another plan would replace it, `instances` are those within the scope, and `unreachable` those of them that cannot obey, and the names in the
+    call's `instances` that no instance of this breaker bears, but for retired ones: mistyped, or to come."""
 
     id: str
     environment: str

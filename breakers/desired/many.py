@@ -45,7 +45,8 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
     instances: list[str]
     """Those within the scope that are not retired, by name."""
     unreachable: list[str]
-    """Those of them that are known by events alone and cannot obey."""
+    """Those of them that are known by events alone and cannot obey, and the names in the wish's `instances` that no
+    instance of this breaker bears, but for retired ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,7 @@ def _touched(found: Sequence[Summary], wish: OverrideWish | None) -> Sequence[To
             names[breaker].append(name)
             if connected is None:
                 deaf[breaker].append(name)
+    wished = frozenset((wish and wish.instances) or ())
     plans: dict[int, datetime] = {}
     if wish is not None and wish.starts_at is not None:
         waiting = PlannedOverride.objects.filter(
@@ -220,7 +222,7 @@ def _touched(found: Sequence[Summary], wish: OverrideWish | None) -> Sequence[To
             override=one.override,
             planned=plans.get(int(one.id)),
             instances=names[int(one.id)],
-            unreachable=deaf[int(one.id)],
+            unreachable=[*deaf[int(one.id)], *sorted(wished.difference(names[int(one.id)]))],
         )
         for one in found
         if wish is None or wish.instances is None or names[int(one.id)]

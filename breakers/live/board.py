@@ -45,6 +45,8 @@ def _row(found: Mapping[str, Any]) -> Row:
             pending=found["pending"],
             refused=found["refused"],
             unreachable=found["deaf"],
+            # A name is one instance's, so what is left of the names is nobody's.
+            not_known=len(set(found["scope"])) - found["concerned"] if found["scope"] else 0,
             since=found["override_since"],
         )
     summary = Summary(

@@ -49,6 +49,8 @@ CROSS JOIN LATERAL (
            count(*) FILTER (WHERE live AND inside AND applied_revision < refused_revision
                                   AND refused_revision >= o.revision)                 AS refused,
            count(*) FILTER (WHERE live AND inside AND deaf)                           AS deaf,
+           -- Lost ones too: they are known.
+           count(*) FILTER (WHERE inside)                                             AS concerned,
            count(*) FILTER (WHERE live AND NOT deaf AND b.revision > 0 AND state IN ('forced_open', 'forced_closed')
                                   AND (o.mode IS NULL OR NOT inside))                 AS still_forced
     FROM (

@@ -190,6 +190,47 @@ def test_instances_that_cannot_obey_are_named(client: Client) -> None:
     assert tripped["unreachable"] == ["two"]
 
 
+def test_names_that_nobody_bears_are_taken_and_named(client: Client) -> None:
+    breaker, headers = make_breaker(instances=["one", "two", "gone"]), bearer("operate")
+    Instance.objects.filter(name="one").update(connected=True)
+    Instance.objects.filter(name="gone").update(connected=False, retired_at=timezone.now())
+    make_breaker("main", service="feed", instances=["elsewhere"])
+    named = FORCE | {"instances": ["typo", "two", "one", "gone", "elsewhere", "typo"]}
+
+    later = (timezone.now() + timedelta(hours=1)).isoformat()
+
+    forced = put(client, breaker, named, headers=headers)
+    planned = put(client, breaker, named | {"starts_at": later}, headers=headers).json()
+    excepted = put(client, breaker, FORCE | {"except": ["typo"]}, headers=headers).json()
+
+    assert forced.status_code == 200
+    assert forced.json()["unreachable"] == ["two", "elsewhere", "gone", "typo"]
+    assert planned["unreachable"] == forced.json()["unreachable"]
+    assert excepted["unreachable"] == ["two"]
+
+
+def test_a_summary_counts_the_names_that_nobody_bears_until_one_comes(client: Client) -> None:
+    breaker, headers = make_breaker(instances=["one", "lost"]), bearer("operate", "read")
+    Instance.objects.update(connected=True)
+    Instance.objects.filter(name="lost").update(connected=False, lost_at=timezone.now())
+
+    def standing(*names: str) -> tuple[int, int, int]:
+        put(client, breaker, FORCE | {"instances": names}, headers=headers)
+        return seen()
+
+    def seen() -> tuple[int, int, int]:
+        told = client.get(f"/api/v1/breakers/{breaker.pk}", headers=headers).json()["override"]
+        return told["applied"], told["pending"], told["not_known"]
+
+    assert standing("one", "lost") == (0, 1, 0)
+    assert standing("typo", "typo", "other") == (0, 0, 2)
+    assert standing("one", "other") == (0, 1, 1)
+    make_instance(breaker, "other")
+    assert seen() == (0, 2, 0)
+    put(client, breaker, headers=headers)
+    assert seen() == (0, 2, 0)
+
+
 def test_an_override_without_expiry_is_said_aloud(client: Client) -> None:
     body = {"mode": "forced_closed", "reason": "x", "no_expiry": True}
 

@@ -53,6 +53,20 @@ def test_a_dry_run_lists_what_it_would_touch_and_touches_nothing() -> None:
     assert not AuditEntry.objects.filter(subject_kind="breaker").exists()
 
 
+@pytest.mark.parametrize("status", [200, 201], ids=["asked", "done"])
+def test_names_that_a_breaker_has_no_instance_of_are_told_beside_it(status: int) -> None:
+    make_breaker("catalog", instances=["one", "two"])
+    make_breaker("stock", instances=["one"])
+    named = force(ORDERS, instances=["one", "two", "typo"], dry_run=status == 200)
+
+    told = Caller().post("/overrides", named, status=status)
+
+    assert [(one["instances"], one["unreachable"]) for one in told["breakers"]] == [
+        (["one", "two"], ["one", "two", "typo"]),
+        (["one"], ["one", "two", "typo"]),
+    ]
+
+
 @pytest.mark.parametrize("act", ["", "/release"])
 @pytest.mark.parametrize(
     ("match", "place"),

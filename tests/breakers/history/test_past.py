@@ -141,6 +141,7 @@ async def test_the_override_that_stood_then_and_who_was_there(web: Web) -> None:
         "pending": None,
         "refused": None,
         "unreachable": None,
+        "not_known": None,
         "since": (now - 2 * HOUR).isoformat().replace("+00:00", "Z"),
     }
     assert (after["override"], after["instances"]) == (None, 1)
