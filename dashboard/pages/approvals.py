@@ -14,6 +14,7 @@ from breakers.access import Actor, breakers_for, require
 from breakers.guards.approvals import approvals_for, may_approve, status_of, waiting
 from breakers.guards.calls import AnyCall, CommandCall, Kept
 from breakers.models import Approval, Breaker, Scope
+from breakers.registry_read import not_known
 from dashboard.pages import words
 from dashboard.pages.frame import page, render_page
 from dashboard.pages.tags import exact
@@ -33,6 +34,8 @@ class ApprovalRow:
     """The first of them; `more` are left out."""
     more: int
     own: bool
+    not_known: str
+    """Of the names that it would force: which are nobody's in any of the breakers, in words."""
 
 
 @page
@@ -69,9 +72,18 @@ def approval_rows(approvals: Iterable[Approval], actor: Actor, now: datetime) ->
             breakers=[known[id] for id in one.breakers[:NAMED_MOST] if id in known],
             more=max(0, len(one.breakers) - NAMED_MOST),
             own=not may_approve(actor, one),
+            not_known=_not_known(one),
         )
         for one in found
     ]
+
+
+def _not_known(approval: Approval) -> str:
+    call = Kept.of(approval.call).call
+    if isinstance(call, CommandCall) or approval.decided_at is not None:
+        return ""
+    unknown = not_known(dict.fromkeys(approval.breakers, call.wish.instances or ()))
+    return words.not_known(sorted(set(call.wish.instances or ()).intersection(*unknown.values())))
 
 
 def does(kept: Kept) -> str:

@@ -24,8 +24,8 @@ from breakers.guards.approvals import approvals_for, waiting
 from breakers.guards.foresee import foresee
 from breakers.guards.words import another_words, forbidden_words
 from breakers.live.board import summary_of
-from breakers.models import Breaker, Scope
-from breakers.registry_read import instances_of
+from breakers.models import Breaker, Override, PlannedOverride, Scope
+from breakers.registry_read import instances_of, not_known
 from breakers.wire import Summary
 from dashboard.pages import words
 from dashboard.pages.approvals import approval_rows
@@ -161,7 +161,9 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
             "override": summary.override,
             "standing": standing,
             "nobody_obeys": summary.override is not None and words.nobody_obeys(summary.override),
+            "not_known": _not_known(standing),
             "planned": planned,
+            "planned_not_known": _not_known(planned),
             "planned_waits": planned is not None and is_newer(standing, planned),
             "acts": [
                 act_row(one, present=[str(row["instance"]) for row in held])
@@ -189,6 +191,14 @@ def breaker_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpRes
             ).decode(),
         },
     )
+
+
+def _not_known(override: Override | PlannedOverride | None) -> str:
+    """Of the names that it is for: which are nobody's, in words."""
+    if override is None:
+        return ""
+    found = not_known({override.breaker_id: override.instances or ()})
+    return words.not_known(found[override.breaker_id])
 
 
 def _removed_page(request: HttpRequest, actor: Actor, breaker_id: str) -> HttpResponse:

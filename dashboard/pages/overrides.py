@@ -16,6 +16,7 @@ from breakers.desired.plan import is_newer
 from breakers.live.board import board
 from breakers.live.match import Match
 from breakers.models import Override, PlannedOverride, Scope
+from breakers.registry_read import not_known
 from breakers.states import State
 from breakers.wire import Summary
 from dashboard.pages import words
@@ -57,8 +58,9 @@ def overrides_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     )
 
 
-def _planned(actor: Actor) -> list[tuple[PlannedOverride, str]]:
-    """Those that wait, and by whom the newer override is that one waits for, if it does."""
+def _planned(actor: Actor) -> list[tuple[PlannedOverride, str, str]]:
+    """Those that wait, by whom the newer override is that one waits for, if it does, and which names it is for are
+    nobody's."""
     rows = list(
         PlannedOverride.objects.filter(breaker__in=breakers_for(actor), ended_at=None)
         .select_related("breaker__service__environment")
@@ -70,10 +72,12 @@ def _planned(actor: Actor) -> list[tuple[PlannedOverride, str]]:
             breaker__in=[row.breaker_id for row in rows], ended_at=None
         )
     }
+    unknown = not_known({row.breaker_id: row.instances or () for row in rows})
     return [
         (
             row,
             held.author if (held := standing.get(row.breaker_id)) and is_newer(held, row) else "",
+            words.not_known(unknown[row.breaker_id]),
         )
         for row in rows
     ]
@@ -115,6 +119,7 @@ def _headline(standing: list[Summary], *, planned: int, limited: bool) -> str:
     )
     deaf = sum(summary.override.unreachable for summary in standing if summary.override)
     refused = sum(summary.override.refused for summary in standing if summary.override)
+    unknown = sum(summary.override.not_known for summary in standing if summary.override)
     pending = sum(summary.override.pending for summary in standing if summary.override)
     pending -= deaf + refused
     forever = sum(summary.override.expires_at is None for summary in standing if summary.override)
@@ -127,5 +132,9 @@ def _headline(standing: list[Summary], *, planned: int, limited: bool) -> str:
         waits += f" {words.counted(refused, 'instance')} refused."
     if deaf:
         waits += f" {words.counted(deaf, 'instance')} cannot obey."
+    if unknown:
+        waits += (
+            f" {words.counted(unknown, 'named instance is', 'named instances are')} not known yet."
+        )
     ends = f" {forever} without an expiry." if forever else ""
     return f"{said}.{waits}{ends}{later}"

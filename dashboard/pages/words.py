@@ -180,6 +180,11 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
+def not_known(names: Sequence[str]) -> str:
+    """ "not known yet: a, b, c and 2 more"; nothing where there is none."""
+    return f"not known yet: {_some(names)}" if names else ""
+
+
 def breakable(name: str) -> list[str]:
     """The pieces between which a long name may go on in the next line: "com.", "example.", "Client_", "fetch"."""
     return _JOINTS.split(name)
@@ -209,7 +214,7 @@ def instance_words(summary: Shown) -> str:
     """The instances in a sentence: "3 of 3 open", "3 of 4 applied, 1 would be open, 1 lost"."""
     total, lost = summary.instances, summary.states.get("unknown", 0)
     if total == 0:
-        return "no instances"
+        return f"no instances{_not_known_yet(summary)}"
     if isinstance(summary.override, OverrideSummary):
         applied = summary.override.applied
         concerned = applied + summary.override.pending
@@ -221,6 +226,7 @@ def instance_words(summary: Shown) -> str:
             words += f", {summary.override.refused} refused"
         if summary.override.unreachable:
             words += f", {summary.override.unreachable} cannot obey"
+        words += _not_known_yet(summary)
         if isinstance(summary, Summary) and summary.naturally_open:
             words += f", {summary.naturally_open} would be open"
     elif summary.state == "unknown":
@@ -230,6 +236,14 @@ def instance_words(summary: Shown) -> str:
     if isinstance(summary, Summary) and summary.not_connected:
         words += f", {summary.not_connected} not connected"
     return f"{words}, {lost} lost" if lost else words
+
+
+def _not_known_yet(summary: Shown) -> str:
+    """How many of the names that the override is for are nobody's."""
+    override = summary.override
+    if not isinstance(override, OverrideSummary) or not override.not_known:
+        return ""
+    return f", {override.not_known} not known yet"
 
 
 def is_partial(summary: Shown) -> bool:

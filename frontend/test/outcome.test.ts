@@ -49,3 +49,9 @@ test("who cannot hear of it is no success", () => {
   });
   assert.equal(outcome(trip, seen([deaf], { override: null }))?.bad, true);
 });
+
+test("none of none is not counted, and who has left is named", () => {
+  assert.deepEqual(outcome(force, seen([], { missing: ["a"] })), { text: "Force open: recorded, and no live instance is there to obey it. a is not known any more.", bad: true });
+  assert.deepEqual(outcome(force, seen([one("b", 7)], { missing: ["a"] })), { text: "Force open: 1 of 1 applied. a is not known any more.", bad: true });
+  assert.equal(said(trip, seen([], { override: null })), "Trip: given, and no live instance is there to obey it.");
+});

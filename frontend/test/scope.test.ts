@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { onWhich, toChoose, within } from "../src/model/scope";
+import { missing, missingWords, onWhich, toChoose, within } from "../src/model/scope";
 
 test("all are counted, and a few chosen ones are named", () => {
   assert.equal(onWhich(null, 3), "3 instances");
@@ -18,4 +18,12 @@ test("what is told of a wish is told of those that it is for", () => {
 
 test("a chosen instance that has left stays to be seen", () => {
   assert.deepEqual(toChoose(["c", "a"], ["b", "a"]), ["a", "b", "c"]);
+});
+
+test("who has left since it was chosen is told", () => {
+  assert.deepEqual(missing(["a", "b"], ["b", "c"]), ["a"]);
+  assert.deepEqual(missing(null, []), []);
+  assert.equal(missingWords([]), "");
+  assert.equal(missingWords(["a"]), " a is not known any more.");
+  assert.equal(missingWords(["a", "b"]), " a, b are not known any more.");
 });

@@ -4,7 +4,7 @@ import { command, GUARD, override, waits, type Carried, type Scoped } from "../a
 import type { Problem } from "../api/http";
 import { now } from "../live/clock";
 import { outcome, type Reported, type Wish } from "../model/outcome";
-import { onWhich, toChoose, within, type Only } from "../model/scope";
+import { missing, missingWords, onWhich, toChoose, within, type Only } from "../model/scope";
 import { expiryOf, inHours, startOf, zoneOf, type Expiry, type Start } from "../model/span";
 import { clock, perSecond } from "../model/words";
 
@@ -144,11 +144,13 @@ export class PbHand extends HTMLElement {
     const replaces = this.dataset["mode"] ? " Replaces the override that stands." : "";
     const waits = this.dataset["planned"] !== undefined && !this.#isLater ? " What is planned waits until this one ends." : "";
     const plans = this.dataset["planned"] !== undefined && this.#isLater ? " Replaces what is planned." : "";
-    const after = unheard + replaces + waits + plans;
+    // One may have left since it was chosen.
+    const unknown = missingWords(missing(this.#only, known()));
+    const after = unheard + unknown + replaces + waits + plans;
     if (this.#allDeaf) {
       const live = `Nobody obeys: ${this.#live === 1 ? "the one instance is" : "all instances are"} known by events alone.`;
       const stands = this.#only === null ? " It stands for those to come." : "";
-      return STANDING.has(act) ? `${live}${stands}${replaces}${waits}${plans}` : `${live} Nothing happens.`;
+      return STANDING.has(act) ? `${live}${stands}${unknown}${replaces}${waits}${plans}` : `${live} Nothing happens.`;
     }
     switch (act) {
       case "forced_open":
@@ -222,7 +224,7 @@ export class PbHand extends HTMLElement {
   #follow = (): void => {
     if (this.#wish === null) return;
     const { revision, override } = this.dataset;
-    const told = outcome(this.#wish, { revision: Number(revision), override: override ? Number(override) : null, instances: within(this.#wishOn, reported()) });
+    const told = outcome(this.#wish, { revision: Number(revision), override: override ? Number(override) : null, instances: within(this.#wishOn, reported()), missing: missing(this.#wishOn, known()) });
     if (told === null) this.#wish = null;
     this.#outcome(told?.text ?? "", told?.bad);
   };
@@ -296,6 +298,11 @@ function tick(name: string, checked: boolean): HTMLLabelElement {
   label.className = "tick";
   label.append(input, said);
   return label;
+}
+
+/** The names of all instances, lost ones too. */
+function known(): string[] {
+  return [...document.querySelectorAll<HTMLElement>("tr[data-instance]")].map(({ dataset }) => dataset["instance"] ?? "");
 }
 
 /** What the live instances say, from the page's own table. */

@@ -1,5 +1,6 @@
 /** What became of a hand's wish, as far as the instances have reported it. */
 
+import { missingWords } from "./scope";
 import { counted } from "./words";
 
 export interface Wish {
@@ -23,8 +24,10 @@ export interface Seen {
   /** The breaker's own revision, and that of the override that stands. */
   revision: number;
   override: number | null;
-  /** The live ones. */
+  /** The live ones that it is for. */
   instances: readonly Reported[];
+  /** Names that it is for and that are nobody's any more. */
+  missing?: readonly string[];
 }
 
 export interface Outcome {
@@ -36,6 +39,8 @@ export interface Outcome {
 export function outcome(wish: Wish, seen: Seen): Outcome | null {
   if (seen.revision < wish.revision) return { text: `${wish.verb}: on its way to ${counted(seen.instances.length, "instance")}.`, bad: false };
   if (wish.standing ? seen.override !== wish.revision : seen.revision > wish.revision) return null;
+  const missing = missingWords(seen.missing ?? []);
+  if (seen.instances.length === 0) return { text: `${wish.verb}: ${wish.standing ? "recorded" : "given"}, and no live instance is there to obey it.${missing}`, bad: true };
   const waiting = seen.instances.filter((one) => one.applied < wish.revision);
   const refusals = waiting.filter((one) => one.refused !== null && one.refused >= wish.revision);
   const applied = `${seen.instances.length - waiting.length} of ${seen.instances.length} applied.`;
@@ -46,5 +51,6 @@ export function outcome(wish: Wish, seen: Seen): Outcome | null {
   }
   const refused = refusals.map((one) => ` ${one.instance} refused: ${one.error}.`);
   if (deaf.length > 0) refused.push(` ${counted(deaf.length, "instance")} cannot obey: known by events alone.`);
+  if (missing !== "") refused.push(missing);
   return { text: `${wish.verb}: ${applied}${refused.join("")}`, bad: refused.length > 0 };
 }

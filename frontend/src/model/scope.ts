@@ -16,6 +16,16 @@ export function within<T extends { instance: string }>(only: Only, all: readonly
   return all.filter(({ instance }) => only === null || only.includes(instance));
 }
 
+/** Those that were chosen and are nobody's any more. */
+export function missing(only: Only, known: readonly string[]): string[] {
+  return (only ?? []).filter((name) => !known.includes(name));
+}
+
+/** " a is not known any more.", or nothing. */
+export function missingWords(names: readonly string[]): string {
+  return names.length === 0 ? "" : ` ${onWhich(names, 0)} ${names.length === 1 ? "is" : "are"} not known any more.`;
+}
+
 /** The names to choose from: the live ones, and those that were chosen and have left since. */
 export function toChoose(live: readonly string[], chosen: readonly string[]): string[] {
   return [...new Set([...live, ...chosen])].sort();

@@ -16,6 +16,8 @@ export interface Override {
   refused?: number;
   /** Of the pending: known by events alone, so that they never hear of it. */
   unreachable?: number;
+  /** Of the names in `instances`: nobody's. */
+  not_known?: number;
 }
 
 export interface Summary {

@@ -100,7 +100,7 @@ export function smallLine(summary: Summary): string {
 /** The instances in a sentence: "3 of 3 open", "3 of 4 applied, 1 lost", "2 of 2 lost". */
 export function instanceWords(summary: Summary): string {
   const total = summary.instances;
-  if (total === 0) return "no instances";
+  if (total === 0) return `no instances${notKnownYet(summary)}`;
   const lost = summary.states.unknown ?? 0;
   if (summary.override) {
     const { applied, pending, refused = 0, unreachable = 0 } = summary.override;
@@ -111,12 +111,17 @@ export function instanceWords(summary: Summary): string {
     // A policy's last probe leaves out all there are.
     const live = total - lost;
     const where = concerned < live ? ` on ${concerned} of ${live} instances` : "";
-    const words = `${concerned > 0 ? `${applied} of ${concerned} applied${where}` : "on no live instance"}${no}${deaf}${beneath}`;
+    const words = `${concerned > 0 ? `${applied} of ${concerned} applied${where}` : "on no live instance"}${no}${deaf}${notKnownYet(summary)}${beneath}`;
     return words + absent(summary);
   }
   if (summary.state === "unknown") return `${lost} of ${total} lost`;
   const words = `${summary.states[summary.state] ?? 0} of ${total} ${stateWord(summary.state)}`;
   return words + absent(summary);
+}
+
+/** How many of the names that the override is for are nobody's. */
+function notKnownYet({ override }: Summary): string {
+  return override?.not_known ? `, ${override.not_known} not known yet` : "";
 }
 
 /** Who is not heard, or lost: ", 1 not connected, 2 lost". */

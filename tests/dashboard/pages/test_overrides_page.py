@@ -13,7 +13,17 @@ from django.utils import timezone
 from breakers.access import Actor
 from breakers.desired.override import OverrideWish, override_breaker, release_breaker
 from breakers.desired.plan import plan_override
-from breakers.models import Breaker, BreakerInstance, Instance, Override, PlannedOverride, Role
+from breakers.guards.calls import OverrideCall
+from breakers.guards.leave import make_call
+from breakers.models import (
+    Breaker,
+    BreakerInstance,
+    Environment,
+    Instance,
+    Override,
+    PlannedOverride,
+    Role,
+)
 from breakers.states import Mode
 from dashboard.pages.episodes import fold
 from tests.dashboard.pages.test_pages import signed_in, text_of
@@ -164,3 +174,55 @@ def test_who_refused_is_not_said_to_be_about_to_apply() -> None:
     page = said(text_of(signed_in(Role.VIEWER), "/overrides/"))
 
     assert "1 instance has not applied theirs yet. 1 instance refused." in page
+
+
+def test_names_that_nobody_bears_are_said_not_to_be_known_wherever_the_override_is_told() -> None:
+    breaker = make_breaker(instances=["a", "b"])
+    Instance.objects.update(connected=True)
+    wish = OverrideWish(
+        mode=Mode.FORCED_OPEN, reason="drill", expires_at=None, instances=("a", "typo", "other")
+    )
+    made = override_breaker(breaker, wish=wish, by=make_actor(), now=timezone.now())
+    named = BreakerInstance.objects.filter(breaker=breaker, instance__name="a")
+    named.update(state="forced_open", applied_revision=made.revision)
+    viewer = signed_in(Role.VIEWER)
+
+    for path in ("/", "/overrides/", f"/breakers/{breaker.pk}/"):
+        told = said(text_of(viewer, path))
+        assert "1 of 1 applied on 1 of 2 instances, 2 not known yet" in told, path
+    assert "2 named instances are not known yet." in said(text_of(viewer, "/overrides/"))
+    assert "Not known yet: other, typo." in said(text_of(viewer, f"/breakers/{breaker.pk}/"))
+
+
+def test_a_plan_for_names_that_nobody_bears_says_so() -> None:
+    breaker = make_breaker(instances=["a"])
+    now = timezone.now()
+    wish = OverrideWish(
+        mode=Mode.FORCED_OPEN,
+        reason="drill",
+        expires_at=None,
+        instances=("a", "typo"),
+        starts_at=now + timedelta(hours=1),
+    )
+    plan_override(breaker, wish=wish, by=make_actor(), now=now)
+    viewer = signed_in(Role.VIEWER)
+
+    assert "not known yet: typo" in said(text_of(viewer, "/overrides/"))
+    assert "Not known yet: typo." in said(text_of(viewer, f"/breakers/{breaker.pk}/"))
+
+
+def test_who_is_to_approve_is_told_of_names_that_nobody_bears() -> None:
+    breaker = make_breaker(instances=["a"])
+    call = OverrideCall(
+        breaker=breaker.pk,
+        wish=OverrideWish(
+            mode=Mode.FORCED_OPEN, reason="drill", expires_at=None, instances=("a", "typo")
+        ),
+    )
+    Environment.objects.update(four_eyes_above=0)
+    make_call(call, by=make_actor(), now=timezone.now())
+
+    operator = signed_in(Role.OPERATOR)
+
+    assert "not known yet: typo" in said(text_of(operator, "/approvals/"))
+    assert "Not known yet: typo." in said(text_of(operator, f"/breakers/{breaker.pk}/"))
