@@ -290,8 +290,9 @@ class OverrideMadeOut(OverrideOut):
 
 class TouchedOut(Schema):
     """A breaker that is touched, as it was just before: `override` is what would be replaced or released,
-    `planned` the start of what waits where another plan would replace it, `instances` are those within the scope, and `unreachable` those of them that cannot obey, and the names in the
-    call's `instances` that no instance of this breaker bears, but for retired ones: mistyped, or to come."""
+    `planned` the start of what waits where another plan would replace it, `instances` are those within the scope, and
+    `unreachable` those of them that cannot obey, and the names in the call's `instances` that no instance of any
+    breaker touched bears, but for retired ones: mistyped, or to come."""
 
     id: str
     environment: str

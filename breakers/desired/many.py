@@ -203,7 +203,11 @@ def _touched(found: Sequence[Summary], wish: OverrideWish | None) -> Sequence[To
             names[breaker].append(name)
             if connected is None:
                 deaf[breaker].append(name)
-    wished = frozenset((wish and wish.instances) or ())
+    # Not what another of these breakers bears: a name is looked for among all that the call is about.
+    borne = {name for mine in names.values() for name in mine}
+    nobodys = sorted(set((wish and wish.instances) or ()) - borne)
+    if len(nobodys) * len(found) > INSTANCES_MOST:
+        raise Invalid([FieldError(("instances",), f"unknown: {', '.join(nobodys[:10])} and more")])
     plans: dict[int, datetime] = {}
     if wish is not None and wish.starts_at is not None:
         waiting = PlannedOverride.objects.filter(
@@ -222,7 +226,7 @@ def _touched(found: Sequence[Summary], wish: OverrideWish | None) -> Sequence[To
             override=one.override,
             planned=plans.get(int(one.id)),
             instances=names[int(one.id)],
-            unreachable=[*deaf[int(one.id)], *sorted(wished.difference(names[int(one.id)]))],
+            unreachable=[*deaf[int(one.id)], *nobodys],
         )
         for one in found
         if wish is None or wish.instances is None or names[int(one.id)]

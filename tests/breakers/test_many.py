@@ -54,7 +54,7 @@ def test_a_dry_run_lists_what_it_would_touch_and_touches_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201], ids=["asked", "done"])
-def test_names_that_a_breaker_has_no_instance_of_are_told_beside_it(status: int) -> None:
+def test_names_that_nothing_touched_bears_are_told_beside_each_breaker(status: int) -> None:
     make_breaker("catalog", instances=["one", "two"])
     make_breaker("stock", instances=["one"])
     named = force(ORDERS, instances=["one", "two", "typo"], dry_run=status == 200)
@@ -63,8 +63,18 @@ def test_names_that_a_breaker_has_no_instance_of_are_told_beside_it(status: int)
 
     assert [(one["instances"], one["unreachable"]) for one in told["breakers"]] == [
         (["one", "two"], ["one", "two", "typo"]),
-        (["one"], ["one", "two", "typo"]),
+        (["one"], ["one", "typo"]),
     ]
+
+
+def test_more_unknown_names_than_an_answer_holds_are_refused() -> None:
+    for n in range(51):
+        make_breaker(f"catalog-{n}", instances=["one"])
+    names = ["one", *(f"typo-{n}" for n in range(999))]
+
+    told = Caller().post("/overrides", force(ORDERS, instances=names, dry_run=True), status=422)
+
+    assert told["errors"][0]["loc"] == ["instances"]
 
 
 @pytest.mark.parametrize("act", ["", "/release"])
