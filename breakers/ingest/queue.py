@@ -19,6 +19,7 @@ from breakers.errors import FieldError, Overloaded
 from breakers.ingest.beyond import Within
 from breakers.ingest.bounds import BeyondBound
 from breakers.ingest.commit import Care, Effects, Memory, commit_group
+from breakers.ingest.held import HeldElsewhere
 from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
 from breakers.ingest.ledger import RankMoved
 from breakers.ingest.registry import GoneFromRegistry
@@ -61,6 +62,7 @@ class Writer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._memory = Memory()
+        self._held_elsewhere = HeldElsewhere()
         self._careful_for = 0
         self._looks_for = 0
         self._held: Connection | None = None
@@ -147,15 +149,14 @@ class Writer:
 
     async def _write(self, group: Sequence[AnyJob]) -> None:
         try:
-            effects = await self._commit_with_retries(group)
+            effects = await self._commit_free(group)
         except BeyondBound as beyond:
             await self._write_within(group, beyond)
             return
         except psycopg.errors.LockNotAvailable:
-            # For seconds already, and to try again takes as long again from all that wait behind.
+            # For seconds already, and to wait again takes as long again from all that wait behind.
             _log.warning("held elsewhere", jobs=len(group))
-            held = Overloaded("A breaker of these is held by somebody else.", retry_after=2)
-            self._answer_all(group, held)
+            self._answer_all(group, Overloaded("Held by somebody else.", retry_after=2))
             return
         except _AWAY as problem:
             await self._let_go()
@@ -184,6 +185,29 @@ class Writer:
         except _AWAY as problem:
             _log.warning("refused names not counted", error=str(problem).strip())
         await within.answer(beyond)
+
+    async def _commit_free(self, group: Sequence[AnyJob]) -> Effects:
+        """Commits the jobs whose breakers nobody else holds, and answers the others. Raises LockNotAvailable where it
+        waited for something else in vain."""
+        free = await self._set_apart(group, waited=False)
+        while free:
+            try:
+                return await self._commit_with_retries(free)
+            except psycopg.errors.LockNotAvailable:
+                waited, free = free, await self._set_apart(free, waited=True)
+                if len(free) == len(waited):
+                    raise
+        return Effects()
+
+    async def _set_apart(self, group: Sequence[AnyJob], *, waited: bool) -> Sequence[AnyJob]:
+        free, held = await self._held_elsewhere.part(
+            await self._connection(), self._memory.registry, group, waited=waited
+        )
+        if held:
+            _log.warning("breakers held elsewhere", jobs=len(held))
+            problem = Overloaded("A breaker of these is held by somebody else.", retry_after=2)
+            self._answer_all(held, problem)
+        return free
 
     async def _commit_with_retries(self, group: Sequence[AnyJob]) -> Effects:
         self._careful_for = max(0, self._careful_for - 1)

@@ -424,3 +424,20 @@ async def test_a_breaker_that_somebody_holds_is_waited_for_once(web: Web) -> Non
     assert "held by somebody else" in refused.json()["detail"]
     assert int(refused.headers["retry-after"]) > 0
     assert (await web.post_events(event())).status_code == 202
+
+
+async def test_what_somebody_holds_is_waited_for_by_nobody_else(web: Web) -> None:
+    other, more = event(service="feed"), event(service="feed", breaker="search")
+    await web.post_events(event(), other)
+    held = await Breaker.objects.aget(service__name="orders")
+    async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as holder:
+        await holder.execute("SELECT FROM breaker WHERE id = %s FOR UPDATE", [held.pk])
+        async with asyncio.timeout(9):
+            first = await asyncio.gather(*map(web.post_events, (event(), other, more)))
+        async with asyncio.timeout(3):
+            again = await asyncio.gather(*map(web.post_events, (event(), other, more)))
+            async with web.agent({"breaker": "catalog", "state": "closed"}, service="feed"):
+                pass
+
+    assert [answer.status_code for answer in (*first, *again)] == [503, 202, 202] * 2
+    assert (await web.post_events(event())).status_code == 202

@@ -1,0 +1,82 @@
+"""Breakers that somebody else holds: who asks for those is told so, and all others need not wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from breakers.db import Connection
+from breakers.ingest.jobs import AnyJob, Batch, Disconnect, Introduce, Lose, Report, Retire
+from breakers.ingest.registry import Registry
+
+_OF_INSTANCES = "SELECT instance_id, breaker_id FROM breaker_instance WHERE instance_id = ANY(%s)"
+_FREE = "SELECT id FROM breaker WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
+
+
+class HeldElsewhere:
+    """What a writer has waited for in vain; it is looked at again before anything of it is written."""
+
+    def __init__(self) -> None:
+        self._breakers: set[int] = set()
+
+    async def part(
+        self, connection: Connection, registry: Registry, group: Sequence[AnyJob], *, waited: bool
+    ) -> tuple[list[AnyJob], list[AnyJob]]:
+        """The jobs that can be committed, and those that must wait: in vain they have `waited` for some breaker,
+        else only what is known to be held is looked at."""
+        if not (waited or self._breakers):
+            return list(group), []
+        asked = await _breakers_of(connection, registry, group)
+        looked = {breaker for breakers in asked for breaker in breakers}
+        if not waited:
+            looked &= self._breakers
+        if not looked:
+            return list(group), []
+        async with connection.transaction():
+            cursor = await connection.execute(_FREE, [sorted(looked)])
+            free = {id for (id,) in await cursor.fetchall()}
+        self._breakers = (self._breakers - looked) | (looked - free)
+        parts: tuple[list[AnyJob], list[AnyJob]] = [], []
+        for job, breakers in zip(group, asked, strict=True):
+            parts[bool(breakers & self._breakers)].append(job)
+        return parts
+
+
+async def _breakers_of(
+    connection: Connection, registry: Registry, group: Sequence[AnyJob]
+) -> list[set[int]]:
+    """The breakers that each job would lock; of names that are not known yet none is held."""
+    named = [_named_by(registry, job) for job in group]
+    instances = {id for _, ids in named for id in ids}
+    of_instance: dict[int, set[int]] = {id: set() for id in instances}
+    if instances:
+        async with connection.transaction():
+            cursor = await connection.execute(_OF_INSTANCES, [sorted(instances)])
+            for instance, breaker in await cursor.fetchall():
+                of_instance[instance].add(breaker)
+    return [breakers.union(*(of_instance[id] for id in ids)) for breakers, ids in named]
+
+
+def _named_by(registry: Registry, job: AnyJob) -> tuple[set[int], set[int]]:
+    """Breakers, and instances of which it is about all breakers."""
+    match job:
+        case Batch():
+            known = filter(None, map(registry.known_ids, job.events))
+            return {breaker for _, (breaker, _) in known}, set()
+        case Report():
+            return {job.breaker_id}, set()
+        case Introduce():
+            return _of_hello(registry, job)
+        case Lose():
+            return set(), set(job.instance_ids)
+        case Retire() | Disconnect():
+            return set(), {job.instance_id}
+    raise TypeError(f"no breakers of {type(job).__name__}")
+
+
+def _of_hello(registry: Registry, job: Introduce) -> tuple[set[int], set[int]]:
+    try:
+        service = registry.service_id(job.environment, job.hello.service)
+        breakers = {registry.breaker_id(service, item.breaker) for item in job.hello.breakers}
+        return breakers, {registry.instance_id(service, job.hello.instance)}
+    except KeyError:
+        return set(), set()
