@@ -217,11 +217,10 @@ async def _insert(
         accepted, outcomes = outcomes_of(batches, await _insert_new(db, rows))
         await ledger.take(accepted)
         return accepted, outcomes
-    keys = {row.key for row in rows}
-    if len(keys) == len(rows):
+    if len({row.event.event_id for row in rows}) == len(rows):
         accepted, outcomes = rows, {job: [Stored.ACCEPTED] * len(found) for job, found in batches}
     else:
-        accepted, outcomes = outcomes_of(batches, keys)
+        accepted, outcomes = outcomes_of(batches, {row.key for row in rows})
     await ledger.rank_boots(accepted)
     events, snapshots = by_table(accepted)
     if len(accepted) <= _FEW:

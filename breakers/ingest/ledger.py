@@ -341,7 +341,7 @@ class Ledger:
         pairs = sorted(self._moved | self._samples.keys())
         held = [self.held[pair] for pair in pairs]
         samples = [self._samples.get(pair) or NOTHING for pair in pairs]
-        dues = [self._due(pair) for pair in pairs]
+        dues = [self._due(pair) if self._dues else None for pair in pairs]
         states = columns_of_states(pairs, held, samples, dues) if pairs else None
         news = [item for item in self._judged if item.is_news]
         self._written_up = Writing(states, columns_of_outbox(news) if news else None)
