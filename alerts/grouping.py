@@ -10,6 +10,8 @@ from typing import NamedTuple
 from alerts.models import GroupLabel
 from alerts.verdicts import BreakerView, InstanceView
 
+_ENCODE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
 
 class Group(NamedTuple):
     """A rule's incident for this group is the one with this key."""
@@ -32,8 +34,7 @@ def group_of(
         values.append(["name", seen.breaker])
     if GroupLabel.INSTANCE in group_by and instance is not None:
         values.append(["instance", instance.name])
-    text = json.dumps(values, ensure_ascii=True, separators=(",", ":"))
-    return Group(hashlib.sha256(text.encode()).hexdigest(), seen.target)
+    return Group(hashlib.sha256(_ENCODE(values).encode()).hexdigest(), seen.target)
 
 
 def subjects_of(

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 import structlog
 
 from alerts.grouping import Group, group_of, subjects_of
 from alerts.rulebook import LoadedRule
-from alerts.verdicts import BreakerView, CheckAt, Firing, Hold, InstanceView, Verdict, asked_again
+from alerts.verdicts import (
+    HOLD,
+    BreakerView,
+    CheckAt,
+    Firing,
+    InstanceView,
+    Verdict,
+    of_instances,
+    text_of,
+)
 
 _log = structlog.get_logger(__name__)
 PRESENT = 2**80
 """The order of what is seen now, after all that happened."""
+_LONG_AGO, _NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -67,20 +77,17 @@ def findings_of(rules: Sequence[LoadedRule], replay: Replay, *, now: datetime) -
     for rule in rules:
         for instance_id, instances in _subjects(rule, replay.now):
             mine = {one.id for one in instances}
-            seen = msgspec.structs.replace(
-                replay.before,
-                instances=tuple(one for one in replay.before.instances if one.id in mine),
-            )
             only = instances[0] if instance_id else None
             group = group_of(rule.group_by, replay.now, only)
-            last = _judged(rule, seen, now)
+            course = _course(rule, _among(replay.before, mine))
+            last = course.judged(now)
             told: Verdict | None = None
             for step in replay.steps:
                 if not step.is_of(mine):
                     continue
                 while isinstance(last, CheckAt) and last.due < step.at:
                     # It came due while nobody judged; what follows from that comes before this step.
-                    at, last = last.due, _judged(rule, seen, last.due)
+                    at, last = last.due, course.judged(last.due)
                     if isinstance(last, CheckAt) and last.due <= at:
                         break
                     told = last
@@ -89,8 +96,7 @@ def findings_of(rules: Sequence[LoadedRule], replay: Replay, *, now: datetime) -
                             step.order, at, rule, replay.now, instance_id, group, last, news=True
                         )
                     )
-                seen = step.onto(seen)
-                verdict = _judged(rule, seen, step.at)
+                verdict = course.judged_after(step)
                 news = _is_news(last, verdict)
                 last = verdict
                 if verdict == told and not news:
@@ -117,13 +123,12 @@ def with_dues(rule: LoadedRule, replay: Replay, *, since: datetime, until: datet
     extra: list[Step] = []
     for _, instances in _subjects(rule, replay.now):
         mine = {one.id for one in instances}
-        about = tuple(one for one in replay.before.instances if one.id in mine)
-        seen, at = msgspec.structs.replace(replay.before, instances=about), since
+        seen, at = _among(replay.before, mine), since
         verdict = _judged(rule, seen, at)
         steps = [step for step in replay.steps if step.is_of(mine)]
         for step in [*steps, None]:
             end = until if step is None else step.at
-            while (due := asked_again(verdict)) is not None and at < due < end:
+            while (due := verdict.again) is not None and at < due < end:
                 at = due
                 extra.append(Step(0, at, None, seen.broken))
                 verdict = _judged(rule, seen, at)
@@ -143,16 +148,99 @@ def _subjects(rule: LoadedRule, seen: BreakerView) -> list[tuple[int, tuple[Inst
     return [(0, tuple(about))] if about or rule.is_about_alone(seen) else []
 
 
+def _among(seen: BreakerView, instances: Set[int]) -> BreakerView:
+    """The breaker with these of its instances."""
+    kept = tuple([one for one in seen.instances if one.id in instances])
+    return msgspec.structs.replace(seen, instances=kept)
+
+
 def _is_news(last: Verdict, verdict: Verdict) -> bool:
     if not isinstance(verdict, Firing):
         return False
-    return not isinstance(last, Firing) or bool(verdict.by - last.by)
+    return not isinstance(last, Firing) or not verdict.by <= last.by
+
+
+def _course(rule: LoadedRule, seen: BreakerView) -> _Whole | _ByInstance:
+    return (_ByInstance if rule.condition.kind.is_by_instance else _Whole)(rule, seen)
+
+
+class _Whole:
+    """A subject on its way through the steps, judged as a whole after each."""
+
+    def __init__(self, rule: LoadedRule, seen: BreakerView) -> None:
+        self._rule, self._seen = rule, seen
+
+    def judged(self, at: datetime) -> Verdict:
+        return _judged(self._rule, self._seen, at)
+
+    def judged_after(self, step: Step) -> Verdict:
+        self._seen = step.onto(self._seen)
+        return self.judged(step.at)
+
+
+class _ByInstance:
+    """The same where each instance is judged by itself: a step asks of the one that it is about. What was said of
+    the others stands until the first time that was named for asking again."""
+
+    def __init__(self, rule: LoadedRule, seen: BreakerView) -> None:
+        self._rule, self._breaker_id = rule, seen.id
+        self._judge = rule.condition.kind.judge_instance
+        self._instances = {one.id: one for one in seen.instances}
+        self._said: dict[int, tuple[InstanceView, Verdict]] = {}
+        """Of the live ones, in their order; what stands from `_since` until `_until`."""
+        self._firing: set[int] = set()
+        self._since = self._until = _LONG_AGO
+
+    def judged(self, at: datetime, changed: InstanceView | None = None) -> Verdict:
+        try:
+            if not self._since <= at < self._until:
+                self._ask_all(at)
+            elif changed is not None:
+                self._ask(changed, at)
+            said = self._said.values()
+            if self._firing and self._until is _NEVER:
+                # What is said most in a storm, and without a look at each.
+                return Firing(text_of(said), frozenset(self._firing))
+            return of_instances(said)
+        except Exception:
+            self._until = _LONG_AGO
+            return _failed(self._rule, self._breaker_id)
+
+    def judged_after(self, step: Step) -> Verdict:
+        changed = step.instance
+        if changed is None or (was := self._instances.get(changed.id)) is None:
+            return self.judged(step.at)
+        self._instances[changed.id] = changed
+        if not (was.live and changed.live):
+            self._until = _LONG_AGO  # others are asked now
+        return self.judged(step.at, changed)
+
+    def _ask_all(self, at: datetime) -> None:
+        self._said, self._firing = {}, set()
+        self._since, self._until = at, _NEVER
+        for one in self._instances.values():
+            if one.live:
+                self._ask(one, at)
+
+    def _ask(self, one: InstanceView, at: datetime) -> None:
+        verdict = self._judge(one, at)
+        self._said[one.id] = one, verdict
+        if isinstance(verdict, Firing):
+            self._firing.add(one.id)
+        else:
+            self._firing.discard(one.id)
+        if verdict.again is not None:
+            self._until = min(self._until, verdict.again)
 
 
 def _judged(rule: LoadedRule, seen: BreakerView, now: datetime) -> Verdict:
-    """A kind that fails says nothing, and stops no other rule."""
     try:
         return rule.condition.kind.judge(seen, now)
     except Exception:
-        _log.exception("rule failed to judge", rule=rule.id, breaker=seen.id)
-        return Hold()
+        return _failed(rule, seen.id)
+
+
+def _failed(rule: LoadedRule, breaker_id: int) -> Verdict:
+    """A kind that fails says nothing, and stops no other rule."""
+    _log.exception("rule failed to judge", rule=rule.id, breaker=breaker_id)
+    return HOLD

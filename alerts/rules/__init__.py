@@ -40,6 +40,12 @@ class RuleKind(Kind, frozen=True):
     """What it wants to see of each instance beside its state."""
 
     @property
+    def is_by_instance(self) -> bool:
+        """Whether it judges instances by themselves, and what it says of one stands until that changes. Not where it
+        needs history: of that it sees all, what is later too."""
+        return type(self).judge is RuleKind.judge and not self.needs
+
+    @property
     def reaches_back_s(self) -> int:
         """How far back, in seconds, it looks at what it needs."""
         return 0
@@ -59,7 +65,8 @@ class RuleKind(Kind, frozen=True):
         )
 
     def judge_instance(self, seen: InstanceView, now: datetime) -> Verdict:
-        """For kinds that look at one live instance at a time; others define `judge`."""
+        """For kinds that look at one live instance at a time; others define `judge`. What it says stands until the
+        instance changes, or until the time that it names."""
         raise NotImplementedError
 
     def tell(self, matches: Sequence[Match]) -> str:
