@@ -20,12 +20,15 @@ from alerts.judging import Replay, Step
 from alerts.rulebook import LoadedRule
 from alerts.rules import Need, RuleKind
 from alerts.verdicts import BreakerView, InstanceView, OverrideView, Sample
-from breakers.models import Override
 
 Pair = tuple[int, int]
 
 _NATURAL = "CASE WHEN {0}.to_state = 'unknown' THEN 'unknown' ELSE coalesce({0}.natural_state, {0}.to_state) END"
 
+_OVERRIDES = """
+SELECT breaker_id, revision, mode, created_at, expires_at, instances, excepted, by_kind FROM override
+WHERE breaker_id = ANY(%(breakers)s::bigint[]) AND ended_at IS NULL
+"""
 # While an override stands, `since` is that of the forced state: of what the library itself is, history knows.
 _OUTAGES = f"""
 SELECT a.breaker_id, a.instance_id,
@@ -82,7 +85,8 @@ def with_background(
     overrides = _overrides(views)
     begun = _begun(views)
     kinds = [rule.condition.kind for rule in rules]
-    earliest = min((step.at for replay in replays for step in replay.steps), default=now)
+    # Steps are in the order of time.
+    earliest = min((replay.steps[0].at for replay in replays if replay.steps), default=now)
     trips = _trips(views, [one for one in kinds if Need.TRIPS in one.needs], since=earliest)
     samples = _samples(views, [one for one in kinds if Need.SAMPLES in one.needs], since=earliest)
 
@@ -141,18 +145,18 @@ def _with_seen(step: Step, seen: Callable[[InstanceView], InstanceView]) -> Step
 
 
 def _overrides(views: Iterable[BreakerView]) -> dict[int, OverrideView]:
-    rows = Override.objects.filter(breaker__in=[view.id for view in views], ended_at=None)
+    rows = _fetch(_OVERRIDES, breakers=_ids(views))
     return {
-        row.breaker_id: OverrideView(
-            revision=row.revision,
-            mode=row.mode,
-            created_at=row.created_at,
-            expires_at=row.expires_at,
-            instances=None if row.instances is None else tuple(row.instances),
-            excepted=tuple(row.excepted),
-            by_policy=row.by_kind == "policy",
+        breaker: OverrideView(
+            revision=revision,
+            mode=mode,
+            created_at=created_at,
+            expires_at=expires_at,
+            instances=None if instances is None else tuple(instances),
+            excepted=tuple(excepted),
+            by_policy=by_kind == "policy",
         )
-        for row in rows
+        for breaker, revision, mode, created_at, expires_at, instances, excepted, by_kind in rows
     }
 
 

@@ -14,35 +14,72 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
+from typing import Any
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Count, Q
+from django.db.models import Q
 
 from alerts.announce import announce
 from alerts.background import with_background
 from alerts.claim import BATCH, Claim, claim, delete_judged, drop_orphans, waiting_breakers
 from alerts.clock import database_now
-from alerts.fold import Fold, Held
+from alerts.fold import Fold, Held, Member, Stand
 from alerts.incidents import Post, post, told_channels
 from alerts.judging import Finding, findings_of
 from alerts.messages import message_about
 from alerts.models import (
     EntryKind,
     Incident,
-    IncidentBreaker,
-    IncidentEntry,
     MessageType,
     Standing,
 )
 from alerts.policies.judge import judge_policies
 from alerts.rulebook import LoadedRule, enabled_rules
-from alerts.updating import update_rows
 from alerts.verdicts import Firing
+from breakers.ingest.pgtext import array
 
 RULEBOOK_LOCK = 0x70620001
 """Advisory: evaluation holds it shared, a change of rules alone."""
 _TRIES = 5
+
+_STANDINGS = """
+SELECT rule_id, breaker_id, instance_id, firing, check_at, id FROM standing WHERE breaker_id = ANY(%s::bigint[])
+"""
+_IN = """
+SELECT DISTINCT incident_id FROM incident_breaker member JOIN incident ON incident.id = incident_id
+WHERE breaker_id = ANY(%s::bigint[]) AND resolved_at IS NULL
+"""
+_MEMBERS = """
+SELECT incident_id, breaker_id, instance_id, joined_at, well_at, id FROM incident_breaker
+WHERE breaker_id = ANY(%s::bigint[]) AND incident_id = ANY(%s::bigint[])
+"""
+_OTHERS_UNWELL = """
+SELECT incident_id, count(*) FROM incident_breaker
+WHERE breaker_id <> ALL(%s::bigint[]) AND incident_id = ANY(%s::bigint[]) AND well_at IS NULL GROUP BY 1
+"""
+_JOIN = """
+INSERT INTO incident_breaker (incident_id, breaker_id, instance_id, joined_at, well_at)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+"""
+_CHANGE = """
+UPDATE incident_breaker member SET well_at = told.well_at
+FROM unnest(%s::bigint[], %s::timestamptz[]) AS told (id, well_at) WHERE member.id = told.id
+"""
+_ENTER = """
+INSERT INTO incident_entry (incident_id, at, kind, text)
+SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::text[])
+"""
+_STAND = """
+INSERT INTO standing (rule_id, breaker_id, instance_id, firing, check_at)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::boolean[], %s::timestamptz[])
+"""
+_STAND_OTHERWISE = """
+UPDATE standing SET firing = told.firing, check_at = told.check_at
+FROM unnest(%s::bigint[], %s::boolean[], %s::timestamptz[]) AS told (id, firing, check_at)
+WHERE standing.id = told.id
+"""
 _log = structlog.get_logger(__name__)
 
 
@@ -101,7 +138,8 @@ def evaluate_breakers(breaker_ids: Sequence[int]) -> int:
     rules = enabled_rules()
     replays = with_background(claimed.replays, rules, now=now)
     findings = [one for replay in replays for one in findings_of(rules, replay, now=now)]
-    findings.sort(key=lambda one: (one.order, one.breaker.id, one.rule.id, one.instance_id))
+    # What happened at one place stays in the order of breakers, rules and instances: they come by id.
+    findings.sort(key=attrgetter("order"))
     standings = _standings(claimed)
     if findings or standings:
         _apply(claimed, rules, findings, standings, now=now)
@@ -122,26 +160,26 @@ def lock_rulebook() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [RULEBOOK_LOCK])
 
 
-def _standings(claimed: Claim) -> dict[tuple[int, int, int], Standing]:
-    rows = Standing.objects.filter(breaker__in=claimed.breakers)
-    return {(row.rule_id, row.breaker_id, row.instance_id): row for row in rows}
+def _standings(claimed: Claim) -> dict[tuple[int, int, int], Stand]:
+    rows = _fetch(_STANDINGS, claimed.breakers)
+    return {(rule, breaker, instance): Stand(*said) for rule, breaker, instance, *said in rows}
 
 
 def _apply(
     claimed: Claim,
     rules: Sequence[LoadedRule],
     findings: Sequence[Finding],
-    standings: dict[tuple[int, int, int], Standing],
+    standings: dict[tuple[int, int, int], Stand],
     *,
     now: datetime,
 ) -> None:
-    was = {key: (row.firing, row.check_at) for key, row in standings.items()}
+    was = {key: (stand.firing, stand.check_at) for key, stand in standings.items()}
     known = {rule.id: rule for rule in rules}
     fold = Fold(_locked_incidents(claimed, known, findings), standings)
     # What was asked is answered: a standing that no finding touches has nothing to wait for.
-    for row in fold.standings.values():
-        if row.check_at is not None and row.check_at <= now:
-            row.check_at = None
+    for stand in standings.values():
+        if stand.check_at is not None and stand.check_at <= now:
+            stand.check_at = None
     for finding in findings:
         fold.add(finding)
     fold.clear_all(now)
@@ -153,10 +191,7 @@ def _locked_incidents(
     claimed: Claim, rules: dict[int, LoadedRule], findings: Sequence[Finding]
 ) -> list[Held]:
     """The unresolved incidents that the findings may touch, locked in the order of rule and group."""
-    members = IncidentBreaker.objects.filter(
-        breaker__in=claimed.breakers, incident__resolved_at=None
-    )
-    ids = set(members.values_list("incident_id", flat=True))
+    ids = {id for (id,) in _fetch(_IN, claimed.breakers)}
     firing = {(one.rule.id, one.group.key) for one in findings if isinstance(one.verdict, Firing)}
     if not ids and not firing:
         return []
@@ -169,16 +204,11 @@ def _locked_incidents(
         .select_for_update(no_key=True)
     )
     held = {row.pk: Held(row, rules[row.rule_id]) for row in rows if row.rule_id is not None}
-    mine = Q(breaker__in=claimed.breakers)
-    for member in IncidentBreaker.objects.filter(mine, incident__in=held):
-        held[member.incident_id].members[member.breaker_id, member.instance_id] = member
-    others = (
-        IncidentBreaker.objects.filter(~mine, incident__in=held, well_at=None)
-        .values_list("incident_id")
-        .annotate(Count("id"))
-    )
-    for incident_id, unwell in others:
-        held[incident_id].others_unwell = unwell
+    mine = claimed.breakers
+    for id, breaker_id, instance_id, *said in _fetch(_MEMBERS, mine, list(held)):
+        held[id].take((breaker_id, instance_id), Member(*said))
+    for id, unwell in _fetch(_OTHERS_UNWELL, mine, list(held)):
+        held[id].unwell += unwell
     return list(held.values())
 
 
@@ -205,25 +235,28 @@ def _write_incidents(all_held: Sequence[Held], *, now: datetime) -> None:
         _insert([one.incident for one in new])
     for one in touched:
         if one.joined and not one.is_new:
-            further = "1 further breaker" if one.joined == 1 else f"{one.joined} further breakers"
-            one.entries.insert(0, IncidentEntry(at=now, kind=EntryKind.JOINED, text=further))
-        for member in one.new_members:
-            member.incident_id = one.incident.pk
-        for entry in one.entries:
-            entry.incident_id = one.incident.pk
-    IncidentBreaker.objects.bulk_create([row for one in touched for row in one.new_members])
-    update_rows(
-        [
-            one.members[subject]
-            for one in touched
-            for subject in one.changed_members
-            if one.members[subject] not in one.new_members
-        ],
-        ["well_at"],
-    )
-    IncidentEntry.objects.bulk_create([row for one in touched for row in one.entries])
+            joined = len(one.joined)
+            further = "1 further breaker" if joined == 1 else f"{joined} further breakers"
+            one.entries.insert(0, (now, EntryKind.JOINED, further))
+    _write_members(touched)
+    _execute(_ENTER, [(one.incident.pk, *entry) for one in touched for entry in one.entries])
     _post(touched, now=now)
     announce(one.incident for one in touched)
+
+
+def _write_members(touched: Sequence[Held]) -> None:
+    new: list[tuple[object, ...]] = []
+    changed: list[tuple[object, ...]] = []
+    for one in touched:
+        for subject in one.joined:
+            member = one.members[subject]
+            new.append((one.incident.pk, *subject, member.joined_at, member.well_at))
+        for subject in one.changed_members:
+            member = one.members[subject]
+            if member.id is not None:
+                changed.append((member.id, member.well_at))
+    _execute(_JOIN, new)
+    _execute(_CHANGE, changed)
 
 
 def _insert(incidents: list[Incident]) -> None:
@@ -257,19 +290,33 @@ def _post(touched: Sequence[Held], *, now: datetime) -> None:
 def _write_standings(
     fold: Fold, was: dict[tuple[int, int, int], tuple[bool, datetime | None]]
 ) -> None:
-    made: list[Standing] = []
-    changed: list[Standing] = []
+    made: list[tuple[object, ...]] = []
+    changed: list[tuple[object, ...]] = []
     gone: list[int] = []
-    for key, row in fold.standings.items():
-        says = row.firing or row.check_at is not None
-        if row.pk is None:
+    for key, stand in fold.standings.items():
+        says = stand.firing or stand.check_at is not None
+        if stand.id is None:
             if says:
-                made.append(row)
+                made.append((*key, stand.firing, stand.check_at))
         elif not says:
-            gone.append(row.pk)
-        elif was.get(key) != (row.firing, row.check_at):
-            changed.append(row)
-    Standing.objects.bulk_create(made)
-    update_rows(changed, ["firing", "check_at"])
+            gone.append(stand.id)
+        elif was[key] != (stand.firing, stand.check_at):
+            changed.append((stand.id, stand.firing, stand.check_at))
+    _execute(_STAND, made)
+    _execute(_STAND_OTHERWISE, changed)
     if gone:
         Standing.objects.filter(pk__in=gone).delete()
+
+
+def _fetch(statement: str, *ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    """With arrays as parameters: Django would write a placeholder for each of a thousand ids."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [array(each) for each in ids])
+        return list(cursor.fetchall())
+
+
+def _execute(statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Of rows alone: an object of Django's for each, and its SQL, would take most of the time of writing."""
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [array(column) for column in zip(*rows, strict=True)])
