@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def django_db_setup(django_db_blocker: pytest.Item) -> Iterator[None]:
     patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: contents.restore())
     yield
     patch.undo()
+    contents.close()
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
         connections.close_all()
 
@@ -55,9 +57,9 @@ def django_db_setup(django_db_blocker: pytest.Item) -> Iterator[None]:
 @pytest.fixture
 def restore_contents(django_db_setup: None) -> Iterator[Callable[[], None]]:
     """For tests whose own processes write to this worker's database: puts the rows back afterwards."""
-    contents = servers.Contents()
-    yield contents.restore
-    contents.restore()
+    with closing(servers.Contents()) as contents:
+        yield contents.restore
+        contents.restore()
 
 
 @pytest.fixture(scope="session")

@@ -158,13 +158,17 @@ def _execute(connection: psycopg.Connection, statement: str, *names: str) -> Non
 
 
 class Contents:
-    """What a migrated database holds before any test, to be put back after one that committed."""
+    """What a migrated database holds before any test, to be put back after one that committed.
+
+    By one connection for all tests: it knows the tables already, which takes a new one 30 ms of 35.
+    """
 
     def __init__(self) -> None:
-        with psycopg.connect(superuser_url()) as connection:
+        self._connection = self._connected()
+        with self._connection.transaction():
             self._tables = [
                 row[0]
-                for row in connection.execute(
+                for row in self._connection.execute(
                     "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
                     "WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
                     "AND c.relname <> 'django_migrations' ORDER BY 1"
@@ -173,19 +177,36 @@ class Contents:
             self._rows = {
                 table: b"".join(bytes(part) for part in copy)
                 for table in self._tables
-                for copy in [_copied(connection, table)]
+                for copy in [_copied(self._connection, table)]
             }
 
     def restore(self) -> None:
+        try:
+            self._put_back()
+        except psycopg.OperationalError:
+            if not self._connection.closed:
+                raise
+            # The test has ended every connection to the database.
+            self._connection = self._connected()
+            self._put_back()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @staticmethod
+    def _connected() -> psycopg.Connection:
         """As a superuser without triggers: the audit log lets nobody else delete from it."""
-        with psycopg.connect(superuser_url()) as connection:
-            connection.execute("SET session_replication_role = replica")
-            connection.execute("SET lock_timeout = '10s'")
-            for table in self._tables:
-                connection.execute(f"DELETE FROM {table}")  # type: ignore[call-overload]
+        connection = psycopg.connect(superuser_url(), autocommit=True)
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("SET lock_timeout = '10s'")
+        return connection
+
+    def _put_back(self) -> None:
+        with self._connection.transaction():
+            self._connection.execute("; ".join(f"DELETE FROM {table}" for table in self._tables))  # type: ignore[call-overload]
             for table, rows in self._rows.items():
                 if rows:
-                    with connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:  # type: ignore[call-overload]
+                    with self._connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:  # type: ignore[call-overload]
                         copy.write(rows)
 
 
