@@ -73,7 +73,7 @@ def test_while_one_worker_holds_a_breaker_another_judges_the_rest(superuser_url:
         blocked = threading.Thread(target=_evaluate_in_thread)
         blocked.start()
         stop.reached(by=2)
-    worker.communicate(timeout=30)
+    alert_worker.finish(worker)
     blocked.join(30)
 
     assert Incident.objects.count() == 2
@@ -99,7 +99,7 @@ def test_two_workers_that_begin_the_same_incident_make_one(superuser_url: str):
         other = threading.Thread(target=_evaluate_in_thread)
         other.start()
         eventually(lambda: _blocked_on_incident(superuser_url))
-    worker.communicate(timeout=30)
+    alert_worker.finish(worker)
     other.join(30)
 
     incident = Incident.objects.get()

@@ -134,7 +134,7 @@ def test_two_workers_send_each_message_once(receiver: Receiver):
 
     workers = [alert_worker.start("deliver") for _ in range(2)]
     for worker in workers:
-        worker.communicate(timeout=60)
+        alert_worker.finish(worker)
 
     assert len(receiver.ids) == len(set(receiver.ids)) == 30
     assert not Delivery.objects.exclude(status="sent").exists()
