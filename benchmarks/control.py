@@ -1,6 +1,6 @@
 """How long a wish takes to be in effect in a whole fleet: one override of a breaker in 2,000 instances.
 
-    python benchmarks/control.py [--agents 2000] [--rounds 20] [--every 15 1] [--rest 10]
+    python benchmarks/control.py [--agents 2000] [--rounds 20] [--every 15 1] [--asked-for 30] [--rest 10]
 
 Each agent has a socket of its own on `/agent/v1`, at one of two web processes, and presents the same breaker of the
 same service. A round begins with a PUT, which forces the breaker open or closed in turn, so that each `applied` is a
@@ -35,8 +35,6 @@ from rig.stack import KEY, Stack, bare, cpu_s, memory_mb, running, until
 
 WEB_PROCESSES = 2
 WANTED_MS = 500
-POLLED_FOR_S = 30
-"""Rounds of the slower peers end about then; each has two at least."""
 PARTS = ("web", "postgres", "worker", "redis")
 APPLIED = ("applied p50", "p99", "last")
 MEMORY = ("MB of them without", "with", "KB each", "agents / 100 MB")
@@ -134,6 +132,12 @@ def main() -> None:
     parser.add_argument(
         "--every", type=float, nargs="*", default=[15.0, 1.0], help="of the peers, in s (15 1)"
     )
+    parser.add_argument(
+        "--asked-for",
+        type=float,
+        default=30,
+        help="seconds of wishes to the peers, two at least (%(default)s)",
+    )
     parser.add_argument("--rest", type=float, default=10, help="seconds (%(default)s)")
     options = parser.parse_args()
     with running(workers=WEB_PROCESSES) as stack:
@@ -147,7 +151,7 @@ def main() -> None:
         ]
         for every_s in options.every:
             name = f"asking each {every_s:g} s"
-            p50, p99, rate, cores = asking(stack, options.agents, every_s)
+            p50, p99, rate, cores = asking(stack, options.agents, every_s, options.asked_for)
             rows.append([name, p50, p99, p99 / ours, f"{rate:,.0f}", cores])
     table(["worst round", "applied p50 s", "p99 s", "ratio", "requests/s", "cores at rest"], rows)
 
@@ -203,10 +207,12 @@ def told_at_once(stack: Stack, size: int, count: int, rest_s: float) -> tuple[li
     return rounds, rest
 
 
-def asking(stack: Stack, size: int, every_s: float) -> tuple[float, float, float, float]:
+def asking(
+    stack: Stack, size: int, every_s: float, for_s: float
+) -> tuple[float, float, float, float]:
     """p50 and p99 in seconds, each of the worst round; requests a second, and cores of the server."""
     with bare("polled", stack.env) as (port, pid):
-        many = max(2, int(POLLED_FOR_S / every_s / 3))
+        many = max(2, int(for_s / every_s / 3))
         before, began = cpu_s(pid), time.monotonic()
         took, rate = uvloop.run(poll(port, agents=size, every_s=every_s, rounds=many))
         cores = (cpu_s(pid) - before) / (time.monotonic() - began)

@@ -1,6 +1,6 @@
 """Whether a web process and a worker hold more memory the longer they work: they should not.
 
-    python benchmarks/memory.py [--minutes 30]
+    python benchmarks/memory.py [--minutes 30] [--rounds 12]
 
 Events at a steady rate, one enabled rule, and sockets that all leave and come back twelve times over the run.
 `ratio` is the mean of the last quarter against that of the second: the first fills caches, pools and tables of
@@ -24,7 +24,6 @@ from rig.report import machine, table
 from rig.sockets import watching
 from rig.stack import KEY, Stack, memory_mb, running
 
-ROUNDS = 12
 CONNECTIONS = 8
 TARGET = 1.05
 SAMPLE_EVERY_S = 2.0
@@ -57,11 +56,13 @@ class Samples:
             thread.join()
 
 
-def load(stack: Stack, fleet: Fleet, *, seconds: float, per_second: int, sockets: int) -> int:
+def load(
+    stack: Stack, fleet: Fleet, *, rounds: int, seconds: float, per_second: int, sockets: int
+) -> int:
     """Rounds of events, each with sockets of its own; how many events were stored."""
     [lane] = fleet.lanes(1)
-    each, stored = max(1, int(seconds / ROUNDS * per_second)), 0
-    for _ in range(ROUNDS):
+    each, stored = max(1, int(seconds / rounds * per_second)), 0
+    for _ in range(rounds):
         with watching(stack.port, sockets=sockets, kept=0, file=stack.beside("frames"), key=KEY):
             begins = datetime.now(UTC) + timedelta(seconds=0.5 + each / 20_000)
             fleet.set_clock(begins, timedelta(seconds=1 / per_second))
@@ -83,6 +84,7 @@ def load(stack: Stack, fleet: Fleet, *, seconds: float, per_second: int, sockets
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30, help="(%(default)s)")
+    parser.add_argument("--rounds", type=int, default=12, help="of sockets (%(default)s)")
     parser.add_argument("--per-second", type=int, default=300, help="events (%(default)s)")
     parser.add_argument("--sockets", type=int, default=50, help="at a time (%(default)s)")
     options = parser.parse_args()
@@ -96,6 +98,7 @@ def main() -> None:
             stored = load(
                 stack,
                 Fleet(),
+                rounds=options.rounds,
                 seconds=seconds,
                 per_second=options.per_second,
                 sockets=options.sockets,
@@ -108,7 +111,9 @@ def main() -> None:
         ["MB", "1st quarter", "2nd", "3rd", "last", "ratio", "target"],
         [[part, *means, means[3] / means[1], TARGET] for part, means in quarters.items()],
     )
-    table(["events", "minutes", "sockets"], [[stored, took_s / 60, ROUNDS * options.sockets]])
+    table(
+        ["events", "minutes", "sockets"], [[stored, took_s / 60, options.rounds * options.sockets]]
+    )
 
 
 def _quarters(sizes: list[float]) -> list[list[float]]:

@@ -22,8 +22,9 @@ SMALL = {
     "fanout": ("--sockets", "12", "--seconds", "1"),
     "end_to_end": ("--sockets", "12", "--seconds", "1", "--per-second", "100"),
     "history": ("--events", "4000", "--rounds", "5"),
-    "memory": ("--minutes", "0.1", "--sockets", "3", "--per-second", "100"),
-    "growth": ("--events", "4000", "--breakers", "200", "--web", "2"),
+    "memory": ("--minutes", "0.05", "--rounds", "4", "--sockets", "3", "--per-second", "100"),
+    # Of one web process, which need not be its own; `control` takes several.
+    "growth": ("--events", "4000", "--breakers", "200", "--web", "1"),
     "fleet_breaker": (
         "--instances",
         "4",
@@ -34,7 +35,18 @@ SMALL = {
         "--fault",
         "one sick node",
     ),
-    "control": ("--agents", "12", "--rounds", "2", "--every", "0.5", "--rest", "1"),
+    "control": (
+        "--agents",
+        "12",
+        "--rounds",
+        "2",
+        "--every",
+        "0.5",
+        "--asked-for",
+        "1",
+        "--rest",
+        "1",
+    ),
     "sdk_overhead": ("--rounds", "1", "--library", "pybreaker"),
 }
 
