@@ -16,9 +16,14 @@ from tests.support import servers, stack
 from tests.support.stack import Stack
 
 
-@pytest.hookimpl(trylast=True)  # others add groups too
+@pytest.hookimpl(trylast=True)  # others add groups too, and order by the use of the database
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that share the live system run in one worker, so that it is started once (`--dist=loadgroup`)."""
+    """Tests that share the live system run in one worker, so that it is started once (`--dist=loadgroup`).
+
+    Groups are given out first, and then whatever starts a system of its own: what is left for the end is short, so
+    that no worker has long to do when the others are done.
+    """
+    items.sort(key=lambda item: "make_stack" not in getattr(item, "fixturenames", ()))
     for item in items:
         if "live_stack" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("live_stack"))
