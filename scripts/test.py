@@ -18,7 +18,10 @@ WORKERS = min(4, (os.cpu_count() or 2) + 1)
 def main(arguments: list[str]) -> int:
     node, _ = node_and_npm()
     command = [sys.executable, "-m", "pytest", "-n", str(WORKERS), *arguments]
-    return subprocess.run(command, cwd=ROOT, env=env_for(node)).returncode
+    environment = env_for(node)
+    # The tests start the program more than a hundred times: it is compiled once for all, whatever is wanted elsewhere.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return subprocess.run(command, cwd=ROOT, env=environment).returncode
 
 
 if __name__ == "__main__":
