@@ -117,7 +117,9 @@ def walk(paths: list[str], browser: Browser, shop: Shop, **window: Any) -> Seen:
         page.evaluate(AXE.read_text())
         seen.violations += [
             (path, one["id"], [node["html"][:200] for node in one["nodes"][:3]])
-            for one in page.evaluate("axe.run().then((result) => result.violations)")
+            for one in page.evaluate(
+                "axe.run({resultTypes: ['violations']}).then((result) => result.violations)"
+            )
         ]
         seen.widths[path] = page.evaluate("document.documentElement.scrollWidth")
         seen.acts[path] = set(page.evaluate(VISIBLE_ACTS))
