@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import traceback
 from functools import cached_property
 from typing import Any, Self, TypeVar
@@ -13,6 +14,7 @@ from psycopg import AsyncConnection, AsyncCursor, waiting
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
+from psycopg.waiting import Ready, Wait
 from psycopg_pool import AsyncConnectionPool
 
 Answer = TypeVar("Answer")
@@ -23,6 +25,7 @@ _OPTIONS = (
     "-c statement_timeout=5000 -c lock_timeout=4500 -c idle_in_transaction_session_timeout=30000"
 )
 _TAKEN_WITHIN_S = 2.0
+_BRIEFLY_MS = 2
 
 
 class NoAnswer(psycopg.OperationalError):
@@ -81,6 +84,20 @@ class Connection(AsyncConnection[TupleRow]):
                 raise
             raise NoAnswer(f"no answer within {limit:g} s") from problem
 
+    async def wait_briefly(self, gen: PQGen[Answer]) -> Answer:
+        """As `wait`, for what the server answers at once: for a moment it looks at the socket itself, for a turn of
+        the loop may take in requests for many times as long."""
+        socket = select.poll()
+        socket.register(self.pgconn.socket, select.POLLIN)
+        try:
+            wanted = next(gen)
+            while wanted == Wait.R and socket.poll(_BRIEFLY_MS):
+                wanted = gen.send(Ready.R)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+        return await self.wait(_resumed(gen, wanted))
+
     def blame(self, problem: psycopg.Error) -> psycopg.Error:
         """What to raise for what a statement failed with. A connection for which that is no accident is closed:
         the same would fail on it for as long as it lives."""
@@ -95,6 +112,17 @@ class Connection(AsyncConnection[TupleRow]):
         if is_under_way:
             self.pgconn.finish()
         return is_under_way
+
+
+def _resumed(gen: PQGen[Answer], wanted: Wait) -> PQGen[Answer]:
+    """The rest of one that waits for something already."""
+    while True:
+        ready = yield wanted
+        try:
+            wanted = gen.send(ready)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
 
 
 class _Cursor(AsyncCursor[Any]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -49,6 +50,9 @@ from breakers.ingest.statements import Statements
 
 _FEW = 64
 """Rows that are inserted rather than copied, for the sake of two round trips."""
+
+_SOME = 100
+"""Rows that are judged in a millisecond."""
 
 
 @dataclass
@@ -232,11 +236,15 @@ async def _insert(
     else:
         # Neighbours in an index that come one after the other find its pages at hand: a fifth of the cost of a row.
         events.sort(key=attrgetter("pair"))
-        async with db.copying("copy_events", events_as_lines(events)):
-            ledger.judge(accepted)
+        async with db.copying("copy_events", partial(events_as_lines, events), ahead=True) as go_on:
+            for start in range(0, len(accepted), _SOME):
+                ledger.judge(accepted[start : start + _SOME])
+                go_on()
             ledger.write_up()
         if snapshots:
-            async with db.copying("copy_snapshots", snapshots_as_lines(snapshots)):
+            async with db.copying(
+                "copy_snapshots", partial(snapshots_as_lines, snapshots), ahead=True
+            ):
                 pass
     await ledger.rederive()
     return accepted, outcomes
@@ -253,7 +261,7 @@ async def _insert_new(db: Statements, rows: Sequence[Row]) -> set[Key]:
     ):
         if some:
             await db.execute(f"make_incoming_{table}")
-            async with db.copying(f"copy_incoming_{table}", as_lines(some)):
+            async with db.copying(f"copy_incoming_{table}", partial(as_lines, some)):
                 pass
             new.update(await db.fetch(f"insert_incoming_{table}"))
     return new

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from breakers.ingest.jobs import (
     AnyJob,
@@ -343,7 +344,7 @@ class Decisions:
 
     async def _record(self, rows: Sequence[Row]) -> None:
         if rows:
-            async with self._db.copying("copy_events", events_as_lines(rows)):
+            async with self._db.copying("copy_events", partial(events_as_lines, rows)):
                 pass
             await self._ledger.take(rows)
 

@@ -74,11 +74,14 @@ class IngestEndpoint(ABC):
         if wait_s > 0:
             raise TooFast("This key sends more events than it may.", retry_after=math.ceil(wait_s))
 
-    async def _commit(self, found: Sorted, *, by: Actor) -> int:
-        """Stores the events; what the database refuses joins the rejected. The number of repeats."""
-        if not found.events:
+    def _submit(self, found: Sorted, *, by: Actor) -> asyncio.Future[list[Outcome]] | None:
+        """Queues the events, if there are any."""
+        return self._writer.submit(Batch(events=found.events, by=by)) if found.events else None
+
+    async def _stored(self, found: Sorted, done: asyncio.Future[list[Outcome]] | None) -> int:
+        """Waits until they are stored; what the database refuses joins the rejected. The number of repeats."""
+        if done is None:
             return 0
-        done = self._writer.submit(Batch(events=found.events, by=by))
         # Half the price of asyncio.timeout, which each event that comes alone would pay.
         late = asyncio.get_running_loop().call_later(_COMMIT_S, _give_up, done)
         try:

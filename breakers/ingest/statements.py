@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import namedtuple
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -77,12 +77,44 @@ class Statements:
         return list(map(_row_class(name, columns)._make, rows))
 
     @contextlib.asynccontextmanager
-    async def copying(self, name: str, lines: str) -> AsyncIterator[None]:
-        """Lines on their way into a table; what the body computes, it computes while PostgreSQL writes."""
-        await self._run()
-        async with self._connection.cursor() as cursor, cursor.copy(_SQL[name]) as copy:
-            await copy.write(lines.encode())
-            yield
+    async def copying(
+        self, name: str, lines: Callable[[], str], *, ahead: bool = False
+    ) -> AsyncIterator[Callable[[], object]]:
+        """Lines on their way into a table: `lines` makes them while PostgreSQL makes ready, and what the body
+        computes, it computes while PostgreSQL writes, if it calls what it gets now and then, for the socket takes
+        only so much at once. `ahead` of all that was asked, but for BEGIN.
+
+        psycopg's own `copy` gives the loop a turn at each step, in which it may take in whole requests.
+        """
+        opening = b""
+        if not ahead:
+            await self._run()
+        elif self._asked and self._asked[0][0] == "begin":
+            self._asked.pop(0)
+            opening = b"BEGIN; "
+        connection, pgconn = self._connection, self._connection.pgconn
+        async with connection.lock:
+            try:
+                pgconn.send_query(opening + _SQL[name].encode())
+                pgconn.flush()
+                made = lines().encode()
+                self._raise_failed(await connection.wait_briefly(fetch_many(pgconn)))
+                pgconn.put_copy_data(made)
+                pgconn.put_copy_end()
+                pgconn.flush()
+                yield pgconn.flush
+            except BaseException:
+                pgconn.finish()  # in the middle of it nothing else can be said
+                raise
+            self._raise_failed(await connection.wait(_done(pgconn)))
+
+    def _raise_failed(self, results: Iterable[PGresult]) -> None:
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                problem = psycopg.errors.error_from_result(result)
+                if problem.sqlstate in _EXPECTED:
+                    raise _EXPECTED[problem.sqlstate] from problem
+                raise self._connection.blame(problem)
 
     async def _run(self) -> list[tuple[list[TupleRow], tuple[str, ...]]]:
         if not self._asked:
@@ -93,12 +125,7 @@ class Statements:
         async with self._connection.lock:
             results = await self._connection.wait(_exchange(self._connection.pgconn, new, asked))
         known.update(name for name, result in zip(new, results, strict=False) if _is_well(result))
-        for result in results:
-            if result.status == ExecStatus.FATAL_ERROR:
-                problem = psycopg.errors.error_from_result(result)
-                if problem.sqlstate in _EXPECTED:
-                    raise _EXPECTED[problem.sqlstate] from problem
-                raise self._connection.blame(problem)
+        self._raise_failed(results)
         return [self._read(result) for result in results[len(new) :]]
 
     def _read(self, result: PGresult) -> tuple[list[TupleRow], tuple[str, ...]]:
@@ -129,6 +156,12 @@ def _exchange(
     finally:
         if pgconn.status == ConnStatus.OK:
             pgconn.exit_pipeline_mode()
+    return results
+
+
+def _done(pgconn: PGconn) -> PQGen[list[PGresult]]:
+    yield from send(pgconn)
+    results: list[PGresult] = yield from fetch_many(pgconn)
     return results
 
 

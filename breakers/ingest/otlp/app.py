@@ -55,7 +55,7 @@ class LogsApp(IngestEndpoint):
         )
         self._admit(actor, len(found.items))
         sorted_ = _sort(found.items, actor)
-        await self._commit(sorted_, by=actor)
+        await self._stored(sorted_, self._submit(sorted_, by=actor))
         message = _message(sorted_, ignored=found.ignored, what="log records")
         answer = messages.logs_answer(media, rejected=len(sorted_.rejected), message=message)
         await asgi.answer(send, 200, answer, media=media.encode())
@@ -87,7 +87,7 @@ class MetricsApp(IngestEndpoint):
             of_item += [pipeline] * len(more)
         self._admit(actor, len(items))
         sorted_ = _sort(items, actor)
-        await self._commit(sorted_, by=actor)
+        await self._stored(sorted_, self._submit(sorted_, by=actor))
         # Of what was refused nothing is remembered, so that it is told afresh once it is let in.
         refused = {of_item[index] for index in sorted_.rejected}
         kept = {
