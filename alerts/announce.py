@@ -2,25 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import structlog
 from django.db import transaction
 
 from alerts.models import Incident
 from alerts.read import incidents_as_seen
 from breakers.live.publish import announce_incident
 
+EVERY_S = 0.5
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Untold:
+    ids: set[int] = field(default_factory=set)
+    told_at: float = float("-inf")
+
+
+_untold: ContextVar[_Untold | None] = ContextVar("untold", default=None)
+
 
 def announce(incidents: Iterable[Incident]) -> None:
     """After commit, each as it is then; losing it is no loss, for pages read the database."""
     ids = [incident.pk for incident in incidents]
     if ids:
-        transaction.on_commit(lambda: _send(ids), robust=True)
+        transaction.on_commit(lambda: _tell(ids), robust=True)
 
 
-def _send(ids: list[int]) -> None:
-    for seen in incidents_as_seen(ids):
+@contextmanager
+def told_together() -> Iterator[None]:
+    """What is committed inside is told each half second: in a storm, claim after claim changes the same incidents."""
+    untold = _Untold()
+    token = _untold.set(untold)
+    try:
+        yield
+    finally:
+        _untold.reset(token)
+        try:
+            _send(untold.ids)
+        except Exception:
+            _log.exception("incidents not told", count=len(untold.ids))
+
+
+def _tell(ids: Iterable[int]) -> None:
+    untold = _untold.get()
+    if untold is None:
+        _send(ids)
+        return
+    untold.ids.update(ids)
+    now = time.monotonic()
+    if now - untold.told_at >= EVERY_S:
+        due, untold.ids, untold.told_at = untold.ids, set(), now
+        _send(due)
+
+
+def _send(ids: Iterable[int]) -> None:
+    for seen in incidents_as_seen(list(ids)):
         payload: dict[str, Any] = msgspec.to_builtins(seen.incident)
         announce_incident(payload, seen.environment, seen.condition, seen.breakers)

@@ -21,7 +21,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 
-from alerts.announce import announce
+from alerts.announce import announce, told_together
 from alerts.background import with_background
 from alerts.claim import BATCH, Claim, claim, delete_judged, drop_orphans, waiting_breakers
 from alerts.clock import database_now
@@ -59,6 +59,13 @@ _OTHERS_UNWELL = """
 SELECT incident_id, count(*) FROM incident_breaker
 WHERE breaker_id <> ALL(%s::bigint[]) AND incident_id = ANY(%s::bigint[]) AND well_at IS NULL GROUP BY 1
 """
+_CHANGE_INCIDENT = """
+UPDATE incident SET resolved_at = told.resolved_at, clear_at = told.clear_at, update_at = told.update_at,
+    summary = told.summary, target = told.target, services = told.services::varchar[], breakers_total = told.total
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::text[], %s::text[],
+    %s::int[]) AS told (id, resolved_at, clear_at, update_at, summary, target, services, total)
+WHERE incident.id = told.id
+"""
 _JOIN = """
 INSERT INTO incident_breaker (incident_id, breaker_id, instance_id, joined_at, well_at)
 SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
@@ -87,6 +94,7 @@ class AnotherWasFirst(Exception):
     """Another worker began the same incident after this one had looked."""
 
 
+@told_together()
 def evaluate_pending(*, budget_s: float = 10.0) -> int:
     """Judges all that waits, or as much as the time allows; gives the number of breakers judged."""
     deadline = time.monotonic() + budget_s
@@ -219,18 +227,7 @@ def _write_incidents(all_held: Sequence[Held], *, now: datetime) -> None:
         (one for one in touched if one.is_new),
         key=lambda one: (one.rule.id, one.incident.group_key),
     )
-    Incident.objects.bulk_update(
-        [one.incident for one in old if one.changed],
-        [
-            "resolved_at",
-            "clear_at",
-            "update_at",
-            "summary",
-            "target",
-            "services",
-            "breakers_total",
-        ],
-    )
+    _execute(_CHANGE_INCIDENT, [_changed(one.incident) for one in old if one.changed])
     if new:
         _insert([one.incident for one in new])
     for one in touched:
@@ -242,6 +239,20 @@ def _write_incidents(all_held: Sequence[Held], *, now: datetime) -> None:
     _execute(_ENTER, [(one.incident.pk, *entry) for one in touched for entry in one.entries])
     _post(touched, now=now)
     announce(one.incident for one in touched)
+
+
+def _changed(one: Incident) -> tuple[object, ...]:
+    """As `_CHANGE_INCIDENT` has it; of an array of arrays PostgreSQL wants all equally long."""
+    return (
+        one.pk,
+        one.resolved_at,
+        one.clear_at,
+        one.update_at,
+        one.summary,
+        one.target,
+        array(one.services),
+        one.breakers_total,
+    )
 
 
 def _write_members(touched: Sequence[Held]) -> None:

@@ -167,6 +167,15 @@ def _row(actor: Actor, incident_id: str) -> Incident:
 
 def incidents_out(rows: Sequence[Incident], actor: Actor | None = None) -> list[IncidentOut]:
     """In the order of `rows`; an actor sees only the breakers within its limits, and a summary of those."""
+    named = _named(rows, actor)
+    is_limited = actor is not None and actor.services is not None
+    return [_out(row, named[row.pk], is_limited=is_limited) for row in rows]
+
+
+def _named(
+    rows: Sequence[Incident], actor: Actor | None = None
+) -> Mapping[int, Mapping[str, tuple[str, str]]]:
+    """Of each incident its breakers in the order in which they joined: id to service and name."""
     members = IncidentBreaker.objects.filter(incident__in=[row.pk for row in rows])
     if actor is not None and actor.limited:
         members = members.filter(breaker__in=breakers_for(actor))
@@ -175,8 +184,7 @@ def incidents_out(rows: Sequence[Incident], actor: Actor | None = None) -> list[
         "joined_at", "id"
     ).values_list("incident_id", "breaker_id", "breaker__service__name", "breaker__name"):
         named[incident_id].setdefault(str(breaker_id), (service, breaker))
-    is_limited = actor is not None and actor.services is not None
-    return [_out(row, named[row.pk], is_limited=is_limited) for row in rows]
+    return named
 
 
 def _out(row: Incident, named: Mapping[str, tuple[str, str]], *, is_limited: bool) -> IncidentOut:
@@ -208,20 +216,15 @@ def _out(row: Incident, named: Mapping[str, tuple[str, str]], *, is_limited: boo
 def incidents_as_seen(ids: Collection[int]) -> list[Seen]:
     """By id, with no limits: for telling sockets, each of which has its own."""
     rows = list(Incident.objects.filter(pk__in=ids).order_by("id"))
-    seen = incidents_out(rows)
-    members = Breaker.objects.filter(pk__in={int(id) for one in seen for id in one.breakers})
-    names = {
-        str(id): (service, breaker)
-        for id, service, breaker in members.values_list("pk", "service__name", "name")
-    }
+    named = _named(rows)
     return [
         Seen(
-            out,
+            _out(row, named[row.pk], is_limited=False),
             row.environment,
             row.condition,
-            {id: names[id] for id in out.breakers if id in names},
+            dict(named[row.pk]),
         )
-        for row, out in zip(rows, seen, strict=True)
+        for row in rows
     ]
 
 
