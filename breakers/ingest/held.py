@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from breakers.db import Connection
@@ -10,6 +11,8 @@ from breakers.ingest.registry import Registry
 
 _OF_INSTANCES = "SELECT instance_id, breaker_id FROM breaker_instance WHERE instance_id = ANY(%s)"
 _FREE = "SELECT id FROM breaker WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
+_THERE = "SELECT id FROM breaker WHERE id = ANY(%s)"
+_REMEMBERED_S = 30.0
 
 
 class HeldElsewhere:
@@ -17,12 +20,15 @@ class HeldElsewhere:
 
     def __init__(self) -> None:
         self._breakers: set[int] = set()
+        self._found_at = 0.0
 
     async def part(
         self, connection: Connection, registry: Registry, group: Sequence[AnyJob], *, waited: bool
     ) -> tuple[list[AnyJob], list[AnyJob]]:
         """The jobs that can be committed, and those that must wait: in vain they have `waited` for some breaker,
         else only what is known to be held is looked at."""
+        if time.monotonic() - self._found_at > _REMEMBERED_S:
+            self._breakers.clear()  # of what nobody has asked for since, nobody need think
         if not (waited or self._breakers):
             return list(group), []
         asked = await _breakers_of(connection, registry, group)
@@ -31,10 +37,14 @@ class HeldElsewhere:
             looked &= self._breakers
         if not looked:
             return list(group), []
+        ids = [sorted(looked)]
         async with connection.transaction():
-            cursor = await connection.execute(_FREE, [sorted(looked)])
-            free = {id for (id,) in await cursor.fetchall()}
-        self._breakers = (self._breakers - looked) | (looked - free)
+            free = {id for (id,) in await (await connection.execute(_FREE, ids)).fetchall()}
+            # One that is gone is nobody's: the commit finds that out.
+            there = {id for (id,) in await (await connection.execute(_THERE, ids)).fetchall()}
+        self._breakers = (self._breakers - looked) | (there - free)
+        if there - free:
+            self._found_at = time.monotonic()
         parts: tuple[list[AnyJob], list[AnyJob]] = [], []
         for job, breakers in zip(group, asked, strict=True):
             parts[bool(breakers & self._breakers)].append(job)

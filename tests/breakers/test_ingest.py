@@ -441,3 +441,17 @@ async def test_what_somebody_holds_is_waited_for_by_nobody_else(web: Web) -> Non
 
     assert [answer.status_code for answer in (*first, *again)] == [503, 202, 202] * 2
     assert (await web.post_events(event())).status_code == 202
+
+
+async def test_a_breaker_that_is_gone_after_it_was_held_is_made_anew(web: Web) -> None:
+    await web.post_events(event())
+    held = await Breaker.objects.aget()
+    async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as holder:
+        await holder.execute("SELECT FROM breaker WHERE id = %s FOR UPDATE", [held.pk])
+        async with asyncio.timeout(9):
+            assert (await web.post_events(event())).status_code == 503
+        await holder.execute("DELETE FROM breaker_instance WHERE breaker_id = %s", [held.pk])
+        await holder.execute("DELETE FROM breaker WHERE id = %s", [held.pk])
+
+    assert (await web.post_events(event())).status_code == 202
+    assert (await Breaker.objects.aget()).pk != held.pk
