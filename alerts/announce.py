@@ -39,7 +39,8 @@ def announce(incidents: Iterable[Incident]) -> None:
 
 @contextmanager
 def told_together() -> Iterator[None]:
-    """What is committed inside is told each half second: in a storm, claim after claim changes the same incidents."""
+    """What is committed inside is told each half second, if `tell_due` is called as often: in a storm, claim after
+    claim changes the same incidents."""
     untold = _Untold()
     token = _untold.set(untold)
     try:
@@ -52,6 +53,14 @@ def told_together() -> Iterator[None]:
             _log.exception("incidents not told", count=len(untold.ids))
 
 
+def tell_due() -> None:
+    """Tells what has waited for long enough; outside of transactions."""
+    try:
+        _tell(())
+    except Exception:
+        _log.exception("incidents not told")
+
+
 def _tell(ids: Iterable[int]) -> None:
     untold = _untold.get()
     if untold is None:
@@ -59,7 +68,7 @@ def _tell(ids: Iterable[int]) -> None:
         return
     untold.ids.update(ids)
     now = time.monotonic()
-    if now - untold.told_at >= EVERY_S:
+    if untold.ids and now - untold.told_at >= EVERY_S:
         due, untold.ids, untold.told_at = untold.ids, set(), now
         _send(due)
 

@@ -21,7 +21,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 
-from alerts.announce import announce, told_together
+from alerts.announce import announce, tell_due, told_together
 from alerts.background import with_background
 from alerts.claim import BATCH, Claim, claim, delete_judged, drop_orphans, waiting_breakers
 from alerts.clock import database_now
@@ -102,6 +102,7 @@ def evaluate_pending(*, budget_s: float = 10.0) -> int:
     for page in waiting_breakers(database_now()):
         for start in range(0, len(page), BATCH):
             judged += _evaluate(page[start : start + BATCH])
+            tell_due()
             if time.monotonic() > deadline:
                 return judged
         if judged == 0:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from alerts.judging import Finding
 from alerts.models import EntryKind, Incident, MessageType
 from alerts.rulebook import LoadedRule
-from alerts.verdicts import Firing, Quiet
+from alerts.verdicts import CheckAt, Firing, Quiet
 from breakers.live.incidents import summary_of
 
 UPDATE_AFTER = timedelta(seconds=2)
@@ -119,7 +119,7 @@ class Fold:
             stand.firing = False
             for one in mine:
                 self._well(one, subject, at)
-        else:
+        elif isinstance(verdict, CheckAt) or _is_left(finding):
             for one in mine:
                 _unwell(one, subject)
 
@@ -240,6 +240,14 @@ def _join(held: Held, finding: Finding, subject: Subject) -> None:
         if incident.updated_at is not None:
             earliest = max(earliest, incident.updated_at + UPDATE_EVERY)
         incident.update_at = earliest
+
+
+def _is_left(finding: Finding) -> bool:
+    """Whether anybody still speaks for it: who was well when the last one went stays well."""
+    rule, id = finding.rule, finding.instance_id
+    if rule.condition.kind.whole:
+        return True
+    return any(one.live and id in (0, one.id) for one in rule.instances_of(finding.breaker))
 
 
 def _unwell(held: Held, subject: Subject) -> None:

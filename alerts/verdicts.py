@@ -137,11 +137,12 @@ Verdict = Quiet | Hold | CheckAt | Firing
 """`again` of each is when it is to be asked again though nothing happens; None: not."""
 
 
-def of_instances(said: Collection[tuple[InstanceView, Verdict]]) -> Verdict:
+def of_instances(said: Iterable[tuple[InstanceView, Verdict]]) -> Verdict:
     """One verdict from those on each live instance: firing before waiting before well.
 
     Without a live instance nobody says that it is well, so what is, stays.
     """
+    said = said if isinstance(said, Collection) else tuple(said)
     # Made after every step: comprehensions take half as long as one loop that tells all apart.
     by = frozenset([one.id for one, verdict in said if isinstance(verdict, Firing)])
     agains = [verdict.again for _, verdict in said if verdict.again is not None]

@@ -206,7 +206,8 @@ def _touched(found: Sequence[Summary], wish: OverrideWish | None) -> Sequence[To
     # Not what another of these breakers bears: a name is looked for among all that the call is about.
     borne = {name for mine in names.values() for name in mine}
     nobodys = sorted(set((wish and wish.instances) or ()) - borne)
-    if len(nobodys) * len(found) > INSTANCES_MOST:
+    kept = [one for one in found if wish is None or wish.instances is None or names[int(one.id)]]
+    if len(nobodys) * len(kept) > INSTANCES_MOST:
         raise Invalid([FieldError(("instances",), f"unknown: {', '.join(nobodys[:10])} and more")])
     plans: dict[int, datetime] = {}
     if wish is not None and wish.starts_at is not None:
@@ -228,6 +229,5 @@ def _touched(found: Sequence[Summary], wish: OverrideWish | None) -> Sequence[To
             instances=names[int(one.id)],
             unreachable=[*deaf[int(one.id)], *nobodys],
         )
-        for one in found
-        if wish is None or wish.instances is None or names[int(one.id)]
+        for one in kept
     ]

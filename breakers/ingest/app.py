@@ -55,6 +55,7 @@ class IngestApp(IngestEndpoint):
         else:
             async with self._reading:
                 found, total, done = self._take_in(split, body, actor, scope)
+                await asyncio.sleep(0)  # the others wait for the next turn
         duplicates = await self._stored(found, done)
         await _tell(send, found, total=total, duplicates=duplicates)
 

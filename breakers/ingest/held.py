@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from breakers.db import Connection
 from breakers.ingest.jobs import AnyJob, Batch, Disconnect, Introduce, Lose, Report, Retire
@@ -13,6 +14,7 @@ _OF_INSTANCES = "SELECT instance_id, breaker_id FROM breaker_instance WHERE inst
 _FREE = "SELECT id FROM breaker WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
 _THERE = "SELECT id FROM breaker WHERE id = ANY(%s)"
 _REMEMBERED_S = 30.0
+_LOOKS, _BETWEEN_S = 3, 0.05
 
 
 class HeldElsewhere:
@@ -37,18 +39,29 @@ class HeldElsewhere:
             looked &= self._breakers
         if not looked:
             return list(group), []
-        ids = [sorted(looked)]
-        async with connection.transaction():
-            free = {id for (id,) in await (await connection.execute(_FREE, ids)).fetchall()}
-            # One that is gone is nobody's: the commit finds that out.
-            there = {id for (id,) in await (await connection.execute(_THERE, ids)).fetchall()}
-        self._breakers = (self._breakers - looked) | (there - free)
-        if there - free:
+        held = looked
+        for _ in range(_LOOKS):
+            held = await _still_held(connection, held)
+            if not held:
+                break
+            # What another writer is about to commit is no longer held in a moment.
+            await asyncio.sleep(_BETWEEN_S)
+        self._breakers = (self._breakers - looked) | held
+        if held:
             self._found_at = time.monotonic()
         parts: tuple[list[AnyJob], list[AnyJob]] = [], []
         for job, breakers in zip(group, asked, strict=True):
             parts[bool(breakers & self._breakers)].append(job)
         return parts
+
+
+async def _still_held(connection: Connection, breakers: Set[int]) -> set[int]:
+    ids = [sorted(breakers)]
+    async with connection.transaction():
+        free = {id for (id,) in await (await connection.execute(_FREE, ids)).fetchall()}
+        # One that is gone is nobody's: the commit finds that out.
+        there = {id for (id,) in await (await connection.execute(_THERE, ids)).fetchall()}
+    return there - free
 
 
 async def _breakers_of(

@@ -148,6 +148,10 @@ class Writer:
         return group
 
     async def _write(self, group: Sequence[AnyJob]) -> None:
+        # Of a group that is written in parts, some may have been told already that they are not stored.
+        group = [job for job in group if not job.done.done()]
+        if not group:
+            return
         try:
             effects = await self._commit_free(group)
         except BeyondBound as beyond:
@@ -193,7 +197,8 @@ class Writer:
         while free:
             try:
                 return await self._commit_with_retries(free)
-            except psycopg.errors.LockNotAvailable:
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+                # For one lock, or for several one after the other.
                 waited, free = free, await self._set_apart(free, waited=True)
                 if len(free) == len(waited):
                     raise
@@ -268,8 +273,9 @@ class Writer:
             else:
                 _set(job.done, outcomes)
             return
-        if isinstance(problem, (*_AGAIN, Moved, RankMoved)):
-            # Others were first each time: nothing is wrong with it, and it may well be stored in a moment.
+        if isinstance(problem, (*_AGAIN, Moved, RankMoved, psycopg.ProgrammingError)):
+            # Others were first each time, or the tables are those of another version: nothing is wrong with it, and it
+            # may well be stored in a moment.
             _log.warning("not stored yet", job=type(job).__name__, error=type(problem).__name__)
             self._answer_all([job], Overloaded("Could not be stored yet.", retry_after=1))
             return

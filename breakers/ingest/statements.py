@@ -99,8 +99,8 @@ class Statements:
                 pgconn.flush()
                 made = lines().encode()
                 self._raise_failed(await connection.wait_briefly(fetch_many(pgconn)))
-                pgconn.put_copy_data(made)
-                pgconn.put_copy_end()
+                if not (pgconn.put_copy_data(made) and pgconn.put_copy_end()):
+                    raise psycopg.OperationalError("no room for what is to be copied")
                 pgconn.flush()
                 yield pgconn.flush
             except BaseException:

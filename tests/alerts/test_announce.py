@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alerts.announce import announce, told_together
+from alerts.announce import announce, tell_due, told_together
 from alerts.evaluate import evaluate_pending
 from alerts.models import Incident
 from tests.support.make import happens, make_breaker, make_rule
@@ -46,6 +46,23 @@ def test_what_follows_closely_is_told_once_and_at_the_end(told: list[list[str]])
         assert len(told) == 1
 
     assert len(told) == 2
+
+
+def test_what_waits_is_told_when_its_time_has_come(
+    told: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incident = begun()
+    with told_together():
+        announce([incident])
+        announce([incident])
+        del told[:]
+        tell_due()
+        assert not told
+        monkeypatch.setattr("alerts.announce.EVERY_S", 0.0)
+
+        tell_due()
+
+        assert len(told) == 1
 
 
 def test_what_was_told_already_is_not_told_again_at_the_end(told: list[list[str]]) -> None:

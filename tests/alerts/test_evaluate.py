@@ -401,3 +401,27 @@ def test_a_breaker_whose_instances_all_retired_is_judged_once_and_for_all():
 
     assert statuses() == []
     assert evaluate_pending() == 0, "it is asked about again and again"
+
+
+@pytest.mark.parametrize("how", ["lost", "retired"])
+def test_who_was_well_when_it_went_holds_no_incident_open(how: str):
+    make_rule()
+    first, second = (make_breaker("catalog", service=name) for name in ("orders", "feed"))
+    for breaker in (first, second):
+        happens(breaker, "open")
+    happens(first, "closed")
+    evaluate_pending()
+    gone = Instance.objects.filter(service=first.service)
+    if how == "lost":
+        gone.update(lost_at=database_now(), connected=False)
+        happens(first, "unknown")
+    else:
+        gone.update(retired_at=database_now(), connected=False)
+        happens(first, "closed")
+    evaluate_pending()
+    assert statuses() == ["firing"]
+
+    happens(second, "closed")
+    evaluate_pending()
+
+    assert statuses() == ["resolved"]

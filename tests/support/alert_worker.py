@@ -16,7 +16,7 @@ _context.set_forkserver_preload(["tests.support.alert_program"])
 
 def start(job: str) -> BaseProcess:
     """Begins the job (`evaluate` or `deliver`) on this worker's database."""
-    worker = _context.Process(target=_work, args=(job,))
+    worker = _context.Process(target=_work, args=(job,), daemon=True)
     worker.start()
     return worker
 
