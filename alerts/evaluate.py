@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
+from psycopg.errors import DeadlockDetected
 
 from alerts.announce import announce, tell_due, told_together
 from alerts.background import with_background
@@ -279,7 +280,13 @@ def _insert(incidents: list[Incident]) -> None:
         )
         for incident, (number,) in zip(incidents, cursor.fetchall(), strict=True):
             incident.pk = number
-    Incident.objects.bulk_create(incidents, ignore_conflicts=True)
+    try:
+        Incident.objects.bulk_create(incidents, ignore_conflicts=True)
+    except OperationalError as problem:
+        # Two begin what the other has just resolved, and each waits for the other: PostgreSQL lets one go on.
+        if isinstance(problem.__cause__, DeadlockDetected):
+            raise AnotherWasFirst from problem
+        raise
     ids = [incident.pk for incident in incidents]
     if Incident.objects.filter(pk__in=ids).count() < len(ids):
         raise AnotherWasFirst
