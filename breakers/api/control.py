@@ -183,8 +183,8 @@ def post_overrides(
     request: Authed, body: OverridesIn
 ) -> Status[ManyOut] | Status[OverridesOut] | Status[ApprovalOut]:
     """Overrides every breaker that matches, all or none. With `dry_run` it only tells which breakers and instances
-    that would be (200), names of no instance of theirs among the `unreachable`, and a `digest` of them and of what stands on them; sent with that, the call is refused (412)
-    if it is another set by now. At most 1,000 breakers and 50,000 instances (422 beyond); nothing that matches is
+    that would be (200), names of no instance of theirs among the `unreachable`, and a `digest` of them and of what
+    stands on them; sent with that, the call is refused (412) if it is another set by now. At most 1,000 breakers and 50,000 instances (422 beyond); nothing that matches is
     404. Each breaker gets a revision and an audit entry of its own, all with one `request_id`. 202: all of it waits for
     another person's approval."""
     now = timezone.now()

@@ -53,8 +53,7 @@ class OverrideCounts(Schema):
     unreachable: int | None = None
     """Of the pending: instances known by HTTP events alone, which never hear of it."""
     not_known: int | None = None
-    """Of the names in `instances`: those that no instance of the breaker bears, but for retired ones. Mistyped, or to
-    come."""
+    """Names in `instances` that no instance of the breaker bears, but for retired ones: mistyped, or to come."""
     since: datetime | None = None
 
 
@@ -284,8 +283,7 @@ class DetailOut(SummaryOut):
 
 class OverrideMadeOut(OverrideOut):
     unreachable: list[str]
-    """Instances within its scope that are known by HTTP events alone: they cannot obey it. And those of the names in
-    `instances` that no instance of the breaker bears, but for retired ones: mistyped, or to come."""
+    """Instances within its scope that are known by HTTP events alone and cannot obey it, and names as `not_known`."""
 
 
 class TouchedOut(Schema):

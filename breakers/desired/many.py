@@ -46,7 +46,7 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
     """Those within the scope that are not retired, by name."""
     unreachable: list[str]
     """Those of them that are known by events alone and cannot obey, and the names in the wish's `instances` that no
-    instance of this breaker bears, but for retired ones."""
+    instance of any breaker touched bears, but for retired ones."""
 
 
 @dataclass(frozen=True, slots=True)

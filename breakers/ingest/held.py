@@ -14,7 +14,7 @@ _OF_INSTANCES = "SELECT instance_id, breaker_id FROM breaker_instance WHERE inst
 _FREE = "SELECT id FROM breaker WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
 _THERE = "SELECT id FROM breaker WHERE id = ANY(%s)"
 _REMEMBERED_S = 30.0
-_LOOKS, _BETWEEN_S = 3, 0.05
+_MORE_LOOKS, _BETWEEN_S = 2, 0.05
 
 
 class HeldElsewhere:
@@ -39,13 +39,12 @@ class HeldElsewhere:
             looked &= self._breakers
         if not looked:
             return list(group), []
-        held = looked
-        for _ in range(_LOOKS):
-            held = await _still_held(connection, held)
-            if not held:
-                break
-            # What another writer is about to commit is no longer held in a moment.
-            await asyncio.sleep(_BETWEEN_S)
+        held = await _still_held(connection, looked)
+        for _ in range(_MORE_LOOKS):
+            if held:
+                # What another writer is about to commit is no longer held in a moment.
+                await asyncio.sleep(_BETWEEN_S)
+                held = await _still_held(connection, held)
         self._breakers = (self._breakers - looked) | held
         if held:
             self._found_at = time.monotonic()

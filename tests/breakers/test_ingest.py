@@ -4,12 +4,10 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 from asgiref.sync import sync_to_async
-from django.conf import settings
 
-from breakers.models import Breaker, Event, OutboxRow
+from breakers.models import Event, OutboxRow
 from tests.support import make
 from tests.support.web import Web
 
@@ -409,49 +407,3 @@ async def test_more_failures_than_calls_are_no_more_than_all_of_them(web: Web) -
     await web.post_events(event(metrics={"calls": 5, "failed": 9, "window": 10}))
 
     assert (await web.breaker("orders", "catalog"))["failure_rate"] == 100
-
-
-async def test_a_breaker_that_somebody_holds_is_waited_for_once(web: Web) -> None:
-    """Three times would hold up whatever waits behind for as long."""
-    await web.post_events(event())
-    breaker = await Breaker.objects.aget()
-    async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as holder:
-        await holder.execute("SELECT FROM breaker WHERE id = %s FOR UPDATE", [breaker.pk])
-        async with asyncio.timeout(9):
-            refused = await web.post_events(event())
-
-    assert refused.status_code == 503
-    assert "held by somebody else" in refused.json()["detail"]
-    assert int(refused.headers["retry-after"]) > 0
-    assert (await web.post_events(event())).status_code == 202
-
-
-async def test_what_somebody_holds_is_waited_for_by_nobody_else(web: Web) -> None:
-    other, more = event(service="feed"), event(service="feed", breaker="search")
-    await web.post_events(event(), other)
-    held = await Breaker.objects.aget(service__name="orders")
-    async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as holder:
-        await holder.execute("SELECT FROM breaker WHERE id = %s FOR UPDATE", [held.pk])
-        async with asyncio.timeout(9):
-            first = await asyncio.gather(*map(web.post_events, (event(), other, more)))
-        async with asyncio.timeout(3):
-            again = await asyncio.gather(*map(web.post_events, (event(), other, more)))
-            async with web.agent({"breaker": "catalog", "state": "closed"}, service="feed"):
-                pass
-
-    assert [answer.status_code for answer in (*first, *again)] == [503, 202, 202] * 2
-    assert (await web.post_events(event())).status_code == 202
-
-
-async def test_a_breaker_that_is_gone_after_it_was_held_is_made_anew(web: Web) -> None:
-    await web.post_events(event())
-    held = await Breaker.objects.aget()
-    async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as holder:
-        await holder.execute("SELECT FROM breaker WHERE id = %s FOR UPDATE", [held.pk])
-        async with asyncio.timeout(9):
-            assert (await web.post_events(event())).status_code == 503
-        await holder.execute("DELETE FROM breaker_instance WHERE breaker_id = %s", [held.pk])
-        await holder.execute("DELETE FROM breaker WHERE id = %s", [held.pk])
-
-    assert (await web.post_events(event())).status_code == 202
-    assert (await Breaker.objects.aget()).pk != held.pk
