@@ -11,7 +11,7 @@ from breakers.agents.longpoll import TURNS, AppliedApp, DesiredApp
 from breakers.agents.waiting import Waiting
 from breakers.db import make_pool
 from breakers.ingest.app import IngestApp
-from breakers.ingest.commit import Effects
+from breakers.ingest.effects import Effects
 from breakers.ingest.otlp.app import LogsApp, MetricsApp
 from breakers.ingest.pace import Pace
 from breakers.ingest.queue import Writer

@@ -109,6 +109,13 @@ class Held(msgspec.Struct, frozen=True, gc=False):
         return self.last.natural_state
 
 
+def _is_later(change: Change, last: Change) -> bool:
+    """By rank; of one boot the numbers almost always say it alone, for a tenth of the price."""
+    if change.boot == last.boot and change.boot_at == last.boot_at and change.seq != last.seq:
+        return (-1 if change.seq is None else change.seq) > (-1 if last.seq is None else last.seq)
+    return change.rank > last.rank
+
+
 def transition(held: Held | None, change: Change) -> Held | None:
     """What the change makes of the state, or None where it is late and moves nothing.
 
@@ -117,7 +124,7 @@ def transition(held: Held | None, change: Change) -> Held | None:
     at = change.occurred_at
     if held is None:
         return Held(change, at, None if change.to in CALM else at)
-    if change.rank <= held.last.rank:
+    if not _is_later(change, held.last):
         return None
     return Held(
         change,

@@ -37,17 +37,28 @@ class Judged(NamedTuple):
         return before.to is not after.to or before.natural_state is not after.natural_state
 
 
-class Sample(msgspec.Struct, gc=False):
-    """What events say beside the state: of each the newest; None leaves what is known."""
+class Now(msgspec.Struct, gc=False):
+    """A breaker instance as far as a group has got: its state, and of what events say beside it the newest; None
+    leaves what is known."""
 
+    held: Held | None
+    metrics_at: datetime | None
+    is_moved: bool = False
+    is_said: bool = False
+    """Whether anything was said beside the state."""
     metrics: Metrics | None = None
-    metrics_at: datetime | None = None
     library: str | None = None
     labels: Labels | None = None
+    dues: dict[str, datetime] = {}
+    """When a probe is due, by the id of the state change that this is said of."""
 
-
-NOTHING = Sample()
-"""Of a pair of which only the state is told."""
+    @property
+    def due(self) -> datetime | None:
+        """When its probe is due, where that is said of the state that stands."""
+        held = self.held
+        if not self.dues or held is None or held.state is not State.OPEN:
+            return None
+        return self.dues.get(held.last.event_id)
 
 
 class _Loaded(NamedTuple):
@@ -85,13 +96,9 @@ def known_of(pairs: Set[Pair], rows: Iterable[Sequence[Any]]) -> dict[Pair, Know
     return known
 
 
-def columns_of_states(
-    pairs: Sequence[Pair],
-    held: Sequence[Held | None],
-    samples: Sequence[Sample],
-    dues: list[datetime | None],
-) -> dict[str, str]:
+def columns_of_states(pairs: Sequence[Pair], nows: Sequence[Now]) -> dict[str, str]:
     """What `store_states` takes: of each pair its state, what was said beside it, and when its probe is due."""
+    held = [now.held for now in nows]
     last = [item and item.last for item in held]
     columns: dict[str, list[Any]] = {
         "breaker_id": [breaker for breaker, _ in pairs],
@@ -108,11 +115,11 @@ def columns_of_states(
         "at": [item and item.occurred_at for item in last],
         "origin": [item and item.origin for item in last],
         "event_id": [item and item.event_id for item in last],
-        "metrics": [as_json(item.metrics) for item in samples],
-        "metrics_at": [item.metrics_at for item in samples],
-        "library": [item.library for item in samples],
-        "labels": [as_json(item.labels) for item in samples],
-        "probe_due_at": dues,
+        "metrics": [as_json(now.metrics) for now in nows],
+        "metrics_at": [now.metrics_at if now.metrics is not None else None for now in nows],
+        "library": [now.library for now in nows],
+        "labels": [as_json(now.labels) for now in nows],
+        "probe_due_at": [now.due for now in nows],
     }
     return {name: array(values) for name, values in columns.items()}
 

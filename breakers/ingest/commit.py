@@ -6,19 +6,17 @@ state that went before. See `sql/commit.sql` for the locks, and docs/decisions/0
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
-from operator import attrgetter
 from typing import Any
-
-import psycopg
 
 from breakers.access import Actor
 from breakers.db import Connection
 from breakers.ingest.bounds import Name
 from breakers.ingest.decide import Decisions
+from breakers.ingest.effects import Effects, conclude
+from breakers.ingest.insert import insert, insert_new
 from breakers.ingest.jobs import (
     AnyJob,
     Batch,
@@ -31,45 +29,16 @@ from breakers.ingest.jobs import (
     Stored,
 )
 from breakers.ingest.ledger import Ledger
+from breakers.ingest.memory import Memory
 from breakers.ingest.outrun import Outrun
-from breakers.ingest.partitions import Partitions
 from breakers.ingest.registry import GoneFromRegistry, Registry
-from breakers.ingest.remembered import Remembered, Seen, Spoken
-from breakers.ingest.row import Key, Pair, Row
-from breakers.ingest.rows import (
-    by_table,
-    columns_of_events,
-    columns_of_snapshots,
-    events_as_lines,
-    outcomes_of,
-    rows_ready,
-    settle,
-    snapshots_as_lines,
-)
+from breakers.ingest.remembered import Seen
+from breakers.ingest.row import Pair, Row
+from breakers.ingest.rows import outcomes_of, rows_ready, settle
 from breakers.ingest.statements import Statements
-
-_FEW = 64
-"""Rows that are inserted rather than copied, for the sake of two round trips."""
 
 _SOME = 100
 """Rows that are judged in a millisecond."""
-
-
-@dataclass
-class Memory:
-    """What a writer remembers between commits; all of it can be forgotten."""
-
-    registry: Registry = field(default_factory=Registry)
-    partitions: Partitions = field(default_factory=Partitions)
-    states: Remembered = field(default_factory=Remembered)
-    spoken: Spoken = field(default_factory=Spoken)
-
-    def forget(self) -> None:
-        """Something was not as remembered: look again."""
-        self.registry.forget()
-        self.partitions.forget()
-        self.states.forget()
-        self.spoken = Spoken()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,32 +46,12 @@ class Care:
     """What an earlier try has taught.
 
     Without `repeats`, events go straight into history, and one that is there already fails the whole
-    transaction (UniqueViolation); with it, they are looked at first. Without `looks`, breakers are taken to be
-    as this process left them, and one that is not fails it too (Moved). All breakers of the instances in `whole`
+    transaction (UniqueViolation); with it, they are looked at first. All breakers of the instances in `whole`
     are locked, for their boots change places.
     """
 
     repeats: bool = False
-    looks: bool = False
     whole: frozenset[int] = frozenset()
-
-
-@dataclass
-class Effects:
-    """What a commit changed, for those who are told afterwards."""
-
-    answers: dict[AnyJob, Any] = field(default_factory=dict)
-    changed: set[int] = field(default_factory=set)
-    """Breakers whose summary may differ now."""
-    judged: bool = False
-    """Whether anything waits to be judged now."""
-    wished: set[int] = field(default_factory=set)
-    """Services in which something is wished anew."""
-    spoke: set[int] = field(default_factory=set)
-    """Instances whose word was noted."""
-    found: dict[int, Seen] = field(default_factory=dict)
-    left: dict[int, Seen] = field(default_factory=dict)
-    """All breakers as they were locked, and the changed ones as they are now."""
 
 
 @dataclass
@@ -128,15 +77,8 @@ async def commit_group(
         connection, [event for job in jobs if isinstance(job, Batch) for event in job.events]
     )
     db = Statements(connection)
-    ledger = Ledger(db, memory.states)
-    try:
-        effects = await _commit(db, memory, ledger, jobs, care)
-    except Exception:
-        with contextlib.suppress(psycopg.Error):
-            await connection.rollback()
-        raise
-    memory.states.note(ledger.known, effects.found, effects.left)
-    memory.spoken.note(effects.spoke)
+    async with db.all_or_nothing():
+        effects = await _commit(db, memory, Ledger(db, memory.states), jobs, care)
     memory.spoken.forget(job.instance_id for job in jobs if isinstance(job, Retire))
     return effects
 
@@ -174,39 +116,21 @@ async def _commit(
     spoke = memory.spoken.silent(heard)
     locked = await _lock(db, ledger, registry, jobs, batches, care, spoke)
     await outrun.catch_up()
-    effects = Effects(wished=outrun.services, found=locked.breakers)
     accepted, outcomes = await _insert(db, ledger, batches, care)
-    effects.answers = dict[AnyJob, Any](outcomes.items())
     # Who retires an instance changes its breakers: then its states had to be read again.
     speaking = {row.pair[1] for row in accepted}
     more = (memory.spoken.silent(speaking) | (speaking & ledger.read_again)) - spoke
     if more:
         db.ask("touch_instances", instances=sorted(more))
-    effects.spoke = spoke | more
     decisions = Decisions(db, ledger, registry, pairs_of=locked.pairs_of, breakers=locked.breakers)
     targets = _new_targets(accepted, locked)
-    effects.answers |= await decisions.decide_all(
-        [job for job in jobs if not isinstance(job, Batch)]
-    )
+    decided = await decisions.decide_all([job for job in jobs if not isinstance(job, Batch)])
     targets |= decisions.new_targets
-    effects.judged = ledger.store()
-    looked = [
-        db.ask(name, breakers=sorted(breakers))
-        for name, breakers in (
-            ("look_at_sampled", ledger.sampled),
-            ("look_at_overridden", decisions.applied),
-        )
-        if breakers
-    ]
-    effects.changed = ledger.changed | targets.keys()
-    if effects.changed:
-        ids = sorted(effects.changed)
-        db.ask("touch_breakers", breakers=ids, targets=[targets.get(id) for id in ids])
-    db.ask("commit")
-    answers = await db.answers()
-    effects.judged |= any(answers[place] for place in looked)
-    if effects.changed:
-        effects.left = {id: Seen(change, target) for id, change, target in answers[-2]}
+    effects = await conclude(db, ledger, targets=targets, applied=decisions.applied)
+    effects.answers = dict[AnyJob, Any](outcomes.items()) | decided
+    effects.wished = outrun.services
+    memory.states.note(ledger.known, locked.breakers, effects.left)
+    memory.spoken.note(spoke | more)
     return effects
 
 
@@ -218,7 +142,7 @@ async def _insert(
     if not rows:
         return [], {job: [] for job, _ in batches}
     if care.repeats:
-        accepted, outcomes = outcomes_of(batches, await _insert_new(db, rows))
+        accepted, outcomes = outcomes_of(batches, await insert_new(db, rows))
         await ledger.take(accepted)
         return accepted, outcomes
     if len({row.event.event_id for row in rows}) == len(rows):
@@ -226,45 +150,15 @@ async def _insert(
     else:
         accepted, outcomes = outcomes_of(batches, {row.key for row in rows})
     await ledger.rank_boots(accepted)
-    events, snapshots = by_table(accepted)
-    if len(accepted) <= _FEW:
-        if events:
-            db.ask("insert_events", **columns_of_events(events))
-        if snapshots:
-            db.ask("insert_snapshots", **columns_of_snapshots(snapshots))
-        ledger.judge(accepted)
-    else:
-        # Neighbours in an index that come one after the other find its pages at hand: a fifth of the cost of a row.
-        events.sort(key=attrgetter("pair"))
-        async with db.copying("copy_events", partial(events_as_lines, events), ahead=True) as go_on:
-            for start in range(0, len(accepted), _SOME):
-                ledger.judge(accepted[start : start + _SOME])
-                go_on()
-            ledger.write_up()
-        if snapshots:
-            async with db.copying(
-                "copy_snapshots", partial(snapshots_as_lines, snapshots), ahead=True
-            ):
-                pass
+    await insert(db, accepted, meanwhile=partial(_judge, ledger, accepted))
     await ledger.rederive()
     return accepted, outcomes
 
 
-async def _insert_new(db: Statements, rows: Sequence[Row]) -> set[Key]:
-    """Adds what is not in history yet; its keys. Of several rows with one key only the first counts: a
-    snapshot and a state change go to two tables, which would take both."""
-    new: set[Key] = set()
-    events, snapshots = by_table({row.key: row for row in reversed(rows)}.values())
-    for table, as_lines, some in (
-        ("event", events_as_lines, events),
-        ("snapshot", snapshots_as_lines, snapshots),
-    ):
-        if some:
-            await db.execute(f"make_incoming_{table}")
-            async with db.copying(f"copy_incoming_{table}", partial(as_lines, some)):
-                pass
-            new.update(await db.fetch(f"insert_incoming_{table}"))
-    return new
+def _judge(ledger: Ledger, rows: Sequence[Row], go_on: Callable[[], object]) -> None:
+    for start in range(0, len(rows), _SOME):
+        ledger.judge(rows[start : start + _SOME])
+        go_on()
 
 
 async def _lock(
@@ -314,16 +208,6 @@ async def _lock(
             for row in rows
             if row.event.boot is not None
         }
-        # Who reports what it has applied does so because its breaker has just been moved by hand.
-        if not (strangers or whole or reported or care.looks):
-            locked.breakers = ledger.expected(breakers)
-            ids = sorted(breakers)
-            changes = [locked.breakers[id].change for id in ids]
-            db.ask("lock_unmoved", breakers=ids, changes=changes)
-            if spoke:
-                db.ask("touch_instances", instances=sorted(spoke))
-            await ledger.load(pairs, whole=whole, under_lock=locked.breakers, boots=boots)
-            return locked
         at = db.ask("lock_breakers", breakers=sorted(breakers))
         if spoke:
             db.ask("touch_instances", instances=sorted(spoke))

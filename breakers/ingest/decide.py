@@ -169,7 +169,7 @@ class Decisions:
         self, service: int, breaker: int, instance: int, boot: str, item: BreakerHello
     ) -> Row | None:
         """The state change that a presented state stands for, or None where it is known or stale."""
-        held = self._ledger.held.get((breaker, instance))
+        held = self._ledger.held((breaker, instance))
         state = State(item.state)
         natural = State(item.natural_state) if item.natural_state else None
         if held and held.state is state and (natural is None or natural is held.natural_state):
@@ -238,7 +238,7 @@ class Decisions:
         """None where it is no news."""
         if refusal is None:
             return None
-        held = self._ledger.held.get((job.breaker_id, job.instance_id))
+        held = self._ledger.held((job.breaker_id, job.instance_id))
         return self._server_row(
             job.service_id,
             job.breaker_id,
@@ -256,7 +256,7 @@ class Decisions:
     def _news_of_report(self, job: Report) -> Row | None:
         """The state change that a success stands for, or None where it is known."""
         said = job.applied
-        held = self._ledger.held.get((job.breaker_id, job.instance_id))
+        held = self._ledger.held((job.breaker_id, job.instance_id))
         if said.state is None or held is None:
             return None
         state = State(said.state)
@@ -284,7 +284,7 @@ class Decisions:
         rows = []
         for instance in lost:
             for breaker, _ in self._pairs_of.get(instance, ()):
-                held = self._ledger.held.get((breaker, instance))
+                held = self._ledger.held((breaker, instance))
                 if held is None or held.state is State.UNKNOWN:
                     continue
                 rows.append(
@@ -319,7 +319,7 @@ class Decisions:
         cause: Cause = "unknown",
     ) -> Row:
         """A state change, or a note where it is one to no state."""
-        held = self._ledger.held.get((breaker, instance))
+        held = self._ledger.held((breaker, instance))
         event = Happened(
             environment="",
             service="",
@@ -352,7 +352,7 @@ class Decisions:
         """A retired instance changes no state, and yet what it leaves behind is to be judged."""
         for breaker, _ in self._pairs_of.get(instance, ()):
             self._ledger.changed.add(breaker)
-            held = self._ledger.held.get((breaker, instance))
+            held = self._ledger.held((breaker, instance))
             if held is not None:
                 row = self._server_row(
                     0,

@@ -24,6 +24,10 @@ class HeldElsewhere:
         self._breakers: set[int] = set()
         self._found_at = 0.0
 
+    @property
+    def is_anybody(self) -> bool:
+        return bool(self._breakers)
+
     async def part(
         self, connection: Connection, registry: Registry, group: Sequence[AnyJob], *, waited: bool
     ) -> tuple[list[AnyJob], list[AnyJob]]:

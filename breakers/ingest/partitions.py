@@ -19,18 +19,27 @@ class Partitions:
         """One was not there after all (retention dropped it): look again."""
         self._known.clear()
 
+    def are_there(self, events: Iterable[Happened]) -> bool:
+        """Whether none would have to be made for `events`."""
+        return self._wanted(events) <= self._known
+
     async def ensure(self, connection: Connection, events: Iterable[Happened]) -> None:
         """Makes the missing ones for `events`, and for what the server itself may say: of today, or of
         up to a week ago, where a hello tells since when it has been so."""
         today = datetime.now(UTC).date()
         wanted = {("event", _monday(day)) for day in (today, today - timedelta(days=7))}
-        days = {(event.type == "snapshot", event.occurred_at.date()) for event in events}
-        for is_snapshot, day in days:
-            wanted.add(("snapshot", day) if is_snapshot else ("event", _monday(day)))
-        for parent, first in sorted(wanted - self._known):
+        for parent, first in sorted((wanted | self._wanted(events)) - self._known):
             at = datetime(first.year, first.month, first.day, tzinfo=UTC)
             await connection.execute("SELECT ensure_partition(%s, %s)", [parent, at])
             self._known.add((parent, first))
+
+    @staticmethod
+    def _wanted(events: Iterable[Happened]) -> set[tuple[str, date]]:
+        days = {(event.type == "snapshot", event.occurred_at.date()) for event in events}
+        return {
+            ("snapshot", day) if is_snapshot else ("event", _monday(day))
+            for is_snapshot, day in days
+        }
 
 
 def _monday(day: date) -> date:

@@ -18,10 +18,13 @@ from breakers.db import Connection, NoAnswer, Pool, Unfit
 from breakers.errors import FieldError, Overloaded
 from breakers.ingest.beyond import Within
 from breakers.ingest.bounds import BeyondBound
-from breakers.ingest.commit import Care, Effects, Memory, commit_group
+from breakers.ingest.commit import Care, commit_group
+from breakers.ingest.draft import Draft
+from breakers.ingest.effects import Effects
 from breakers.ingest.held import HeldElsewhere
 from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
 from breakers.ingest.ledger import RankMoved
+from breakers.ingest.memory import Memory
 from breakers.ingest.registry import GoneFromRegistry
 from breakers.ingest.rows import make_ready
 from breakers.ingest.statements import Moved
@@ -42,8 +45,8 @@ _AGAIN = (
     psycopg.errors.ForeignKeyViolation,  # a remembered row that was pruned
     GoneFromRegistry,
 )
-# Where repeats come, or where another process moves the same breakers, more of that follows: so many groups are
-# then looked at before they are written.
+# Where repeats come, or late events, or where another process moves the same breakers, more of that follows: so many
+# groups are then looked at before they are written.
 _CAREFUL_FOR = 20
 
 
@@ -65,6 +68,8 @@ class Writer:
         self._held_elsewhere = HeldElsewhere()
         self._careful_for = 0
         self._looks_for = 0
+        self._draft: Draft | None = None
+        """Of the first of what waits; None while nobody knows what the group before will leave behind."""
         self._held: Connection | None = None
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
@@ -101,6 +106,7 @@ class Writer:
         self._weight += job.weight
         self._idle.clear()
         self._wake.set()
+        self._draft_one()
         return job.done
 
     async def _run(self) -> None:
@@ -108,9 +114,10 @@ class Writer:
         self._wake.clear()
         try:
             while self._waiting:
-                group = self._take()
+                draft = self._take_draft()
+                group = self._take(draft)
                 try:
-                    await self._write(group)
+                    await self._write(group, draft)
                 except Exception as problem:  # the writer must live on; its senders are told
                     _log.exception("group not committed", jobs=len(group))
                     self._answer_all(group, Overloaded(f"Not stored: {type(problem).__name__}."))
@@ -136,10 +143,55 @@ class Writer:
     def _give_up_waiting(self, problem: Exception) -> None:
         waiting = list(self._waiting)
         self._waiting.clear()
+        self._draft = None
         self._weight -= sum(job.weight for job in waiting)
         self._answer_all(waiting, problem)
 
-    def _take(self) -> list[AnyJob]:
+    def _begin_draft(self) -> None:
+        """From here on it is known, or taken to be, what all groups before will have left behind."""
+        looks = self._careful_for or self._looks_for or self._held_elsewhere.is_anybody
+        self._draft = None if looks else Draft(self._memory)
+        asyncio.get_running_loop().call_soon(self._draft_more)
+
+    def _draft_more(self) -> None:
+        """What waits already, one job a turn, for between them the writer must hear what PostgreSQL answers."""
+        if self._draft_one() and self._more_to_draft:
+            asyncio.get_running_loop().call_soon(self._draft_more)
+
+    @property
+    def _more_to_draft(self) -> bool:
+        draft = self._draft
+        return draft is not None and draft.is_open and len(draft.jobs) < len(self._waiting)
+
+    def _draft_one(self) -> bool:
+        """Whether the first job that waits and is not in the draft came to be in it."""
+        draft = self._draft
+        if draft is None or not self._more_to_draft:
+            return False
+        try:
+            return draft.add(self._waiting[len(draft.jobs)], at_most=GROUP_MAX)
+        except Exception:  # whose fault it is, is found out where it is committed
+            self._draft = None
+            return False
+
+    def _take_draft(self) -> Draft | None:
+        """The draft, with all that can be in it, if it can be written."""
+        if self._draft is None:
+            self._begin_draft()
+        while self._draft_one():
+            pass
+        draft, self._draft = self._draft, None
+        if draft is not None and draft.is_spoiled:
+            self._looks_for = _CAREFUL_FOR
+            return None
+        # Who was told meanwhile that it is not stored is not to be stored.
+        if draft is None or not draft.jobs or any(job.done.done() for job in draft.jobs):
+            return None
+        return draft
+
+    def _take(self, draft: Draft | None) -> list[AnyJob]:
+        if draft is not None:
+            return [self._waiting.popleft() for _ in draft.jobs]
         group: list[AnyJob] = [self._waiting.popleft()]
         weight = group[0].weight
         while self._waiting and weight + self._waiting[0].weight <= GROUP_MAX:
@@ -147,13 +199,13 @@ class Writer:
             weight += group[-1].weight
         return group
 
-    async def _write(self, group: Sequence[AnyJob]) -> None:
+    async def _write(self, group: Sequence[AnyJob], draft: Draft | None = None) -> None:
         # Of a group that is written in parts, some may have been told already that they are not stored.
         group = [job for job in group if not job.done.done()]
         if not group:
             return
         try:
-            effects = await self._commit_free(group)
+            effects = await self._commit_free(group, draft)
         except BeyondBound as beyond:
             await self._write_within(group, beyond)
             return
@@ -190,15 +242,16 @@ class Writer:
             _log.warning("refused names not counted", error=str(problem).strip())
         await within.answer(beyond)
 
-    async def _commit_free(self, group: Sequence[AnyJob]) -> Effects:
+    async def _commit_free(self, group: Sequence[AnyJob], draft: Draft | None) -> Effects:
         """Commits the jobs whose breakers nobody else holds, and answers the others. Raises LockNotAvailable where it
         waited for something else in vain."""
         free = await self._set_apart(group, waited=False)
         while free:
             try:
-                return await self._commit_with_retries(free)
+                return await self._commit_with_retries(free, draft)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
                 # For one lock, or for several one after the other.
+                draft = None
                 waited, free = free, await self._set_apart(free, waited=True)
                 if len(free) == len(waited):
                     raise
@@ -214,12 +267,23 @@ class Writer:
             self._answer_all(held, problem)
         return free
 
-    async def _commit_with_retries(self, group: Sequence[AnyJob]) -> Effects:
+    async def _write_draft(self, draft: Draft) -> Effects:
+        try:
+            return await draft.write(await self._connection(), noted=self._begin_draft)
+        except BaseException:
+            self._draft = None
+            self._memory.forget_states()
+            raise
+
+    async def _commit_with_retries(self, group: Sequence[AnyJob], draft: Draft | None) -> Effects:
         self._careful_for = max(0, self._careful_for - 1)
         self._looks_for = max(0, self._looks_for - 1)
-        care = Care(repeats=self._careful_for > 0, looks=self._looks_for > 0)
+        care = Care(repeats=self._careful_for > 0)
         for attempt in range(1, _TRIES + 1):
             try:
+                if draft is not None:
+                    written, draft = draft, None
+                    return await self._write_draft(written)
                 connection = await self._connection()
                 return await commit_group(connection, self._memory, group, care=care)
             except RankMoved as moved:
@@ -227,9 +291,6 @@ class Writer:
                     raise
                 care = replace(care, whole=care.whole | moved.instances)
             except Moved:
-                if attempt == _TRIES:
-                    raise
-                care = replace(care, looks=True)
                 self._looks_for = _CAREFUL_FOR
             except psycopg.errors.UniqueViolation:
                 if care.repeats or attempt == _TRIES:
@@ -273,7 +334,7 @@ class Writer:
             else:
                 _set(job.done, outcomes)
             return
-        if isinstance(problem, (*_AGAIN, Moved, RankMoved, psycopg.ProgrammingError)):
+        if isinstance(problem, (*_AGAIN, RankMoved, psycopg.ProgrammingError)):
             # Others were first each time, or the tables are those of another version: nothing is wrong with it, and it
             # may well be stored in a moment.
             _log.warning("not stored yet", job=type(job).__name__, error=type(problem).__name__)

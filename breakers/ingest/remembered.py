@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from breakers.ingest.row import Pair
 from breakers.states import Held
 
@@ -34,54 +36,61 @@ class Seen(NamedTuple):
     target: str | None
 
 
-_NEVER = Seen(-1, None)
+class Breaker(msgspec.Struct):
+    """A breaker with those of its instances that are remembered: they were so at that change number."""
+
+    seen: Seen
+    instances: dict[int, Known]
+
+
+_NOTHING = Breaker(Seen(-1, None), {})
 
 
 class Remembered:
-    """Breaker instances by breaker, each with the change number at which they were so."""
+    """Breaker instances by breaker."""
 
     def __init__(self) -> None:
-        self._breakers: dict[int, tuple[Seen, dict[int, Known]]] = {}
+        self._breakers: dict[int, Breaker] = {}
         self._pairs = 0
 
     def forget(self) -> None:
         self._breakers.clear()
         self._pairs = 0
 
+    def of(self, breaker: int) -> Breaker:
+        """What is remembered of it, which may be nothing."""
+        return self._breakers.get(breaker, _NOTHING)
+
     def strangers(self, pairs: Iterable[Pair]) -> set[Pair]:
         """Those of which nothing is remembered, whatever the change numbers are."""
-        nothing: tuple[Seen, dict[int, Known]] = (_NEVER, {})
-        return {pair for pair in pairs if pair[1] not in self._breakers.get(pair[0], nothing)[1]}
-
-    def seen(self, breakers: Iterable[int]) -> dict[int, Seen]:
-        """These breakers as they were left; something is remembered of each."""
-        return {breaker: self._breakers[breaker][0] for breaker in breakers}
+        return {pair for pair in pairs if pair[1] not in self.of(pair[0]).instances}
 
     def known(self, pairs: Iterable[Pair], under_lock: Mapping[int, Seen]) -> dict[Pair, Known]:
         """Those of `pairs` that are known to be so, given the breakers under lock."""
         found = {}
         for pair in pairs:
-            seen, instances = self._breakers.get(pair[0], (_NEVER, {}))
-            if seen.change == under_lock[pair[0]].change and pair[1] in instances:
-                found[pair] = instances[pair[1]]
+            one = self.of(pair[0])
+            if one.seen.change == under_lock[pair[0]].change and pair[1] in one.instances:
+                found[pair] = one.instances[pair[1]]
         return found
 
     def note(
         self, known: Mapping[Pair, Known], before: Mapping[int, Seen], after: Mapping[int, Seen]
     ) -> None:
-        """What a commit left behind: to be called once it holds. `before` are the breakers as it found them
-        under lock, `after` those that it changed."""
+        """What a commit leaves behind; where it does not hold after all, all is to be forgotten. `before` are the
+        breakers as it found them under lock, `after` those that it changed."""
         if self._pairs + len(known) > _PAIRS_MAX:
             self.forget()
         for (breaker, instance), what in known.items():
-            seen, instances = self._breakers.get(breaker, (_NEVER, {}))
-            now = after.get(breaker, before[breaker])
-            if seen.change not in (before[breaker].change, now.change):
-                self._pairs -= len(instances)
-                instances = {}
-            self._pairs += instance not in instances
-            instances[instance] = what
-            self._breakers[breaker] = now, instances
+            now = after.get(breaker) or before[breaker]
+            one = self.of(breaker)
+            if one.seen is not now:
+                if one.seen.change not in (before[breaker].change, now.change):
+                    self._pairs -= len(one.instances)
+                    one = self._breakers[breaker] = Breaker(now, {})
+                one.seen = now
+            self._pairs += instance not in one.instances
+            one.instances[instance] = what
 
 
 class Spoken:

@@ -37,12 +37,9 @@ def make_ready(registry: Registry, job: Batch) -> None:
     not known yet, or a time."""
     if len(job.events) < _MANY:
         return
-    rows = []
-    for event in job.events:
-        ids = registry.known_ids(event)
-        if ids is None or (event.named and not event.timed):
-            return
-        rows.append(Row(*ids, event, event.occurred_at))
+    rows = _known(registry, job)
+    if rows is None:
+        return
     for some, columns_of in zip(
         by_table(rows), (columns_of_events, columns_of_snapshots), strict=True
     ):
@@ -55,6 +52,21 @@ def make_ready(registry: Registry, job: Batch) -> None:
 def rows_ready(registry: Registry, job: Batch) -> list[Row] | None:
     """What `make_ready` made, if it holds still."""
     return job.ready[1] if job.ready is not None and job.ready[0] == registry.edition else None
+
+
+def rows_of_known(registry: Registry, job: Batch) -> list[Row] | None:
+    """Its rows, where nothing need be asked for them: neither the id of a name nor a time."""
+    return rows_ready(registry, job) or _known(registry, job)
+
+
+def _known(registry: Registry, job: Batch) -> list[Row] | None:
+    rows = []
+    for event in job.events:
+        ids = registry.known_ids(event)
+        if ids is None or (event.named and not event.timed):
+            return None
+        rows.append(Row(*ids, event, event.occurred_at))
+    return rows
 
 
 async def settle(

@@ -52,6 +52,16 @@ class Statements:
         self._connection = connection
         self._asked: list[tuple[str, list[bytes | None]]] = []
 
+    @contextlib.asynccontextmanager
+    async def all_or_nothing(self) -> AsyncIterator[None]:
+        """Rolls the transaction back on any exception."""
+        try:
+            yield
+        except Exception:
+            with contextlib.suppress(psycopg.Error):
+                await self._connection.rollback()
+            raise
+
     def ask(self, name: str, **parameters: Any) -> int:
         """Has it run after all that was asked before, with the next that is waited for; its place in `answers`."""
         values = [_text(parameters[one]) for one in _prepared(name).names]

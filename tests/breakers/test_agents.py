@@ -351,16 +351,16 @@ async def test_one_that_cannot_be_stored_takes_nobody_with_it(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of ours, brought out by one event, is that event's alone."""
-    from breakers.ingest import ledger
+    from breakers.ingest.judging import Judging
 
-    plain = ledger.Ledger._change_of
+    plain = Judging._change_of
 
-    def faulty(self: ledger.Ledger, row: Any) -> Any:
+    def faulty(self: Judging, row: Any) -> Any:
         if row.event.detail == "poison":
             raise OverflowError
         return plain(self, row)
 
-    monkeypatch.setattr(ledger.Ledger, "_change_of", faulty)
+    monkeypatch.setattr(Judging, "_change_of", faulty)
     event = {"service": "orders", "breaker": "catalog", "environment": "prod", "to": "open"}
     answers = await asyncio.gather(
         *(web.post_events(event, event | {"detail": "poison"}) for _ in range(5)),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from breakers.db import make_pool
 from breakers.history.rebuild import rebuild
-from breakers.ingest.commit import Effects
+from breakers.ingest.effects import Effects
 from breakers.ingest.jobs import Batch
 from breakers.ingest.queue import Writer
 from breakers.models import BreakerInstance, Service

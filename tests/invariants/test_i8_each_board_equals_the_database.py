@@ -18,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from breakers.db import Connection, Pool, make_pool
-from breakers.ingest.commit import Effects
+from breakers.ingest.effects import Effects
 from breakers.ingest.jobs import Batch
 from breakers.ingest.queue import Writer
 from breakers.live import board, hub

@@ -1,0 +1,61 @@
+"""The end of every group: what it moved is stored, those who are told are named, and it is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+from breakers.ingest.jobs import AnyJob
+from breakers.ingest.judging import Judging
+from breakers.ingest.remembered import Seen
+from breakers.ingest.statements import Statements
+
+
+@dataclass
+class Effects:
+    """What a commit changed, for those who are told afterwards."""
+
+    answers: dict[AnyJob, Any] = field(default_factory=dict)
+    changed: set[int] = field(default_factory=set)
+    """Breakers whose summary may differ now."""
+    left: dict[int, Seen] = field(default_factory=dict)
+    """Those as they are now."""
+    judged: bool = False
+    """Whether anything waits to be judged now."""
+    wished: set[int] = field(default_factory=set)
+    """Services in which something is wished anew."""
+
+
+async def conclude(
+    db: Statements,
+    judging: Judging,
+    *,
+    targets: Mapping[int, str],
+    applied: Set[int] = frozenset(),
+) -> Effects:
+    """Stores and commits. `targets` are the new ones of breakers; of those in `applied` an instance said what it has
+    applied."""
+    states, news = judging.write_up()
+    if states:
+        db.ask("store_states", **states)
+    if news:
+        db.ask("fill_outbox", **news)
+    looked = [
+        db.ask(name, breakers=sorted(breakers))
+        for name, breakers in (
+            ("look_at_sampled", judging.sampled),
+            ("look_at_overridden", applied),
+        )
+        if breakers
+    ]
+    effects = Effects(changed=judging.changed | targets.keys(), judged=news is not None)
+    if effects.changed:
+        ids = sorted(effects.changed)
+        touched = db.ask("touch_breakers", breakers=ids, targets=[targets.get(id) for id in ids])
+    db.ask("commit")
+    answers = await db.answers()
+    effects.judged |= any(answers[place] for place in looked)
+    if effects.changed:
+        effects.left = {id: Seen(change, target) for id, change, target in answers[touched]}
+    return effects

@@ -1,0 +1,26 @@
+"""What a writer remembers between commits; all of it can be forgotten."""
+
+from __future__ import annotations
+
+from breakers.ingest.partitions import Partitions
+from breakers.ingest.registry import Registry
+from breakers.ingest.remembered import Remembered, Spoken
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.registry = Registry()
+        self.partitions = Partitions()
+        self.states = Remembered()
+        self.spoken = Spoken()
+
+    def forget(self) -> None:
+        """Something was not as remembered: look again."""
+        self.registry.forget()
+        self.partitions.forget()
+        self.forget_states()
+
+    def forget_states(self) -> None:
+        """What was noted of a commit does not hold: look again at what it was about."""
+        self.states.forget()
+        self.spoken = Spoken()
