@@ -15,7 +15,7 @@ from breakers.access import Actor
 from breakers.db import Connection
 from breakers.ingest.bounds import Name
 from breakers.ingest.decide import Decisions
-from breakers.ingest.effects import Effects, conclude
+from breakers.ingest.effects import Effects, Ending
 from breakers.ingest.insert import insert, insert_new
 from breakers.ingest.jobs import (
     AnyJob,
@@ -34,7 +34,7 @@ from breakers.ingest.outrun import Outrun
 from breakers.ingest.registry import GoneFromRegistry, Registry
 from breakers.ingest.remembered import Seen
 from breakers.ingest.row import Pair, Row
-from breakers.ingest.rows import outcomes_of, rows_ready, settle
+from breakers.ingest.rows import outcomes_of, settle
 from breakers.ingest.statements import Statements
 
 _SOME = 100
@@ -88,8 +88,6 @@ async def _learn_names(connection: Connection, registry: Registry, jobs: Iterabl
     breakers: dict[Name, Actor | None] = {}
     for job in jobs:
         if isinstance(job, Batch):
-            if rows_ready(registry, job) is not None:
-                continue
             for event in job.events:
                 if registry.known_ids(event) is None:
                     instances[event.environment, event.service, event.instance] = job.by
@@ -126,7 +124,7 @@ async def _commit(
     targets = _new_targets(accepted, locked)
     decided = await decisions.decide_all([job for job in jobs if not isinstance(job, Batch)])
     targets |= decisions.new_targets
-    effects = await conclude(db, ledger, targets=targets, applied=decisions.applied)
+    effects = await Ending(db, ledger, targets=targets, applied=decisions.applied).effects()
     effects.answers = dict[AnyJob, Any](outcomes.items()) | decided
     effects.wished = outrun.services
     memory.states.note(ledger.known, locked.breakers, effects.left)

@@ -8,66 +8,82 @@ committed as those of a group that looks first. So are all that need anything re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
-from functools import partial
+from collections.abc import Callable, Sequence, Set
 
 from breakers.db import Connection
-from breakers.ingest.effects import Effects, conclude
+from breakers.ingest.effects import Effects, Ending
 from breakers.ingest.insert import insert
 from breakers.ingest.jobs import AnyJob, Batch, Stored
 from breakers.ingest.judging import Judging
 from breakers.ingest.memory import Memory
 from breakers.ingest.remembered import Seen
 from breakers.ingest.row import Row
-from breakers.ingest.rows import rows_of_known
+from breakers.ingest.rows import make_lines, rows_of_known
 from breakers.ingest.statements import Statements
+
+_SOME = 50
+"""Events that are judged in half a millisecond."""
 
 
 class Draft:
-    """Begins empty; is written at most once, and noted from then on."""
+    """Begins empty; is written at most once, and holds from then on what it is expected to leave behind."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, *, at_most: int) -> None:
         self.jobs: list[Batch] = []
         self.is_open = True
-        """Whether more may be added."""
+        """Whether more may be judged: nothing need be read so far, and there is room for more rows."""
         self.is_spoiled = False
-        """Whether it cannot be written, for something of it did not come in order."""
+        """Whether it cannot be written: something did not come in order, or a job is in it by half."""
         self._memory = memory
+        self._at_most = at_most
         self._judging = Judging()
         self._rows: list[Row] = []
+        self._rest: list[Row] = []
+        """Of the job that is being judged and is not among the others yet."""
         self._ids: set[str] = set()
         self._breakers: dict[int, Seen] = {}
         """As they will be found."""
         self._targets: dict[int, str] = {}
 
-    def add(self, job: AnyJob, *, at_most: int) -> bool:
-        """Judges the events of the job, if nothing need be read for that, nor more rows be held than `at_most`; else
-        no other may follow."""
-        self.is_open = isinstance(job, Batch) and self._take(job, at_most)
-        return self.is_open
-
-    def _take(self, job: Batch, at_most: int) -> bool:
-        if len(self._rows) + job.weight > at_most:
+    def judge_some(self, waiting: Sequence[AnyJob]) -> bool:
+        """The next events of all that waits, in its order; whether there are more to judge."""
+        if not self.is_open or len(self.jobs) == len(waiting):
             return False
-        rows = rows_of_known(self._memory.registry, job)
-        if rows is None or not self._memory.partitions.are_there(job.events):
+        job = waiting[len(self.jobs)]
+        if not (isinstance(job, Batch) and (self._rest or self._begin(job))):
+            self.is_open = False
+            return False
+        some = self._rest[:_SOME]
+        if not all(map(self._goes_on, some)):
+            self.is_open = False
+            self.is_spoiled = len(self._rest) < len(job.events)
+            self._rest = []
+            return False
+        self._judging.judge(some)
+        if not self._judging.is_in_order:
+            self.is_open, self.is_spoiled = False, True
+            return False
+        make_lines(some)
+        self._note_targets(some)
+        self._rows += some
+        del self._rest[:_SOME]
+        if not self._rest:
+            self.jobs.append(job)
+        return len(self.jobs) < len(waiting)
+
+    def _begin(self, job: Batch) -> bool:
+        if len(self._rows) + job.weight > self._at_most:
+            return False
+        if not self._memory.partitions.are_there(job.events):
+            return False
+        rows = rows_of_known(self._memory.registry, job.events)
+        if rows is None:
             return False
         ids = {row.event.event_id for row in rows}
         if len(ids) < len(rows) or not self._ids.isdisjoint(ids):
             return False
-        if not all(map(self._goes_on, rows)):
-            return False
-        self._judging.judge(rows)
-        if not self._judging.is_in_order:
-            self.is_spoiled = True
-            return False
-        self.jobs.append(job)
-        self._rows += rows
         self._ids |= ids
-        for row in rows:
-            target = row.event.target
-            if target and target != self._breakers[row.pair[0]].target:
-                self._targets[row.pair[0]] = target
+        self._rest = rows
         return True
 
     def _goes_on(self, row: Row) -> bool:
@@ -88,29 +104,40 @@ class Draft:
         began = held.last.boot_at
         return event.boot is None or (began is not None and row.occurred_at >= began)
 
+    def _note_targets(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            target = row.event.target
+            if target and target != self._breakers[row.pair[0]].target:
+                self._targets[row.pair[0]] = target
+
     async def write(self, connection: Connection, *, noted: Callable[[], object]) -> Effects:
         """Commits it. `noted` is called when all is in memory that it will leave behind. Raises Moved where a breaker
         was not as expected; after any exception what is noted does not hold."""
         db = Statements(connection)
-        async with db.all_or_nothing():
-            db.ask("begin")
+        spoke = self._memory.spoken.silent({row.pair[1] for row in self._rows})
+        endings: list[Ending] = []
+
+        def meanwhile(go_on: Callable[[], object]) -> None:
             ids = sorted(self._breakers)
             db.ask("lock_unmoved", breakers=ids, changes=[self._breakers[id].change for id in ids])
-            spoke = self._memory.spoken.silent({row.pair[1] for row in self._rows})
             if spoke:
                 db.ask("touch_instances", instances=sorted(spoke))
-            meanwhile = partial(self._note, spoke, noted)
+            self._judging.write_up()
+            go_on()
+            endings.append(Ending(db, self._judging, targets=self._targets))
+            go_on()
+            self._note(endings[0].changed)
+            self._memory.spoken.note(spoke)
+            noted()
+
+        async with db.all_or_nothing():
+            db.ask("begin")
             await insert(db, self._rows, meanwhile=meanwhile, ahead=True)
-            effects = await conclude(db, self._judging, targets=self._targets)
+            effects = await endings[0].effects()
         effects.answers = {job: [Stored.ACCEPTED] * len(job.events) for job in self.jobs}
         return effects
 
-    def _note(
-        self, spoke: Set[int], noted: Callable[[], object], go_on: Callable[[], object]
-    ) -> None:
-        self._judging.write_up()
-        go_on()
-        changed = self._judging.changed | self._targets.keys()
+    def _note(self, changed: Set[int]) -> None:
         left = {
             id: Seen(
                 self._breakers[id].change + 1, self._targets.get(id, self._breakers[id].target)
@@ -118,5 +145,3 @@ class Draft:
             for id in changed
         }
         self._memory.states.note(self._judging.known, self._breakers, left)
-        self._memory.spoken.note(spoke)
-        noted()

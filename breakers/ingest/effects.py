@@ -27,35 +27,47 @@ class Effects:
     """Services in which something is wished anew."""
 
 
-async def conclude(
-    db: Statements,
-    judging: Judging,
-    *,
-    targets: Mapping[int, str],
-    applied: Set[int] = frozenset(),
-) -> Effects:
-    """Stores and commits. `targets` are the new ones of breakers; of those in `applied` an instance said what it has
-    applied."""
-    states, news = judging.write_up()
-    if states:
-        db.ask("store_states", **states)
-    if news:
-        db.ask("fill_outbox", **news)
-    looked = [
-        db.ask(name, breakers=sorted(breakers))
-        for name, breakers in (
-            ("look_at_sampled", judging.sampled),
-            ("look_at_overridden", applied),
+class Ending:
+    """Asks for all to be stored and committed. `targets` are the new ones of breakers; of those in `applied` an
+    instance said what it has applied."""
+
+    def __init__(
+        self,
+        db: Statements,
+        judging: Judging,
+        *,
+        targets: Mapping[int, str],
+        applied: Set[int] = frozenset(),
+    ) -> None:
+        self._db = db
+        states, news = judging.write_up()
+        if states:
+            db.ask("store_states", **states)
+        if news:
+            db.ask("fill_outbox", **news)
+        self._is_judged = news is not None
+        self._looked = [
+            db.ask(name, breakers=sorted(breakers))
+            for name, breakers in (
+                ("look_at_sampled", judging.sampled),
+                ("look_at_overridden", applied),
+            )
+            if breakers
+        ]
+        self.changed = judging.changed | targets.keys()
+        self._touched: int | None = None
+        if self.changed:
+            ids = sorted(self.changed)
+            news_of = [targets.get(id) for id in ids]
+            self._touched = db.ask("touch_breakers", breakers=ids, targets=news_of)
+        db.ask("commit")
+
+    async def effects(self) -> Effects:
+        """Has it done."""
+        answers = await self._db.answers()
+        touched = () if self._touched is None else answers[self._touched]
+        return Effects(
+            changed=self.changed,
+            left={id: Seen(change, target) for id, change, target in touched},
+            judged=self._is_judged or any(answers[place] for place in self._looked),
         )
-        if breakers
-    ]
-    effects = Effects(changed=judging.changed | targets.keys(), judged=news is not None)
-    if effects.changed:
-        ids = sorted(effects.changed)
-        touched = db.ask("touch_breakers", breakers=ids, targets=[targets.get(id) for id in ids])
-    db.ask("commit")
-    answers = await db.answers()
-    effects.judged |= any(answers[place] for place in looked)
-    if effects.changed:
-        effects.left = {id: Seen(change, target) for id, change, target in answers[touched]}
-    return effects

@@ -18,7 +18,7 @@ from breakers.ingest.gzip import BadGzip, expand
 from breakers.ingest.jobs import Batch, Outcome, Refused, Stored
 from breakers.ingest.pace import Pace
 from breakers.ingest.queue import Writer
-from breakers.ingest.sort import Sorted
+from breakers.ingest.sort import Sorting
 from breakers.keyring import Keyring
 from breakers.models import Scope
 
@@ -74,11 +74,11 @@ class IngestEndpoint(ABC):
         if wait_s > 0:
             raise TooFast("This key sends more events than it may.", retry_after=math.ceil(wait_s))
 
-    def _submit(self, found: Sorted, *, by: Actor) -> asyncio.Future[list[Outcome]] | None:
+    def _submit(self, found: Sorting, *, by: Actor) -> asyncio.Future[list[Outcome]] | None:
         """Queues the events, if there are any."""
         return self._writer.submit(Batch(events=found.events, by=by)) if found.events else None
 
-    async def _stored(self, found: Sorted, done: asyncio.Future[list[Outcome]] | None) -> int:
+    async def _stored(self, found: Sorting, done: asyncio.Future[list[Outcome]] | None) -> int:
         """Waits until they are stored; what the database refuses joins the rejected. The number of repeats."""
         if done is None:
             return 0

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from breakers.access import Actor
 from breakers.errors import FieldError
-from breakers.ingest.row import Row
 from breakers.wire import Applied, Happened, Hello
 
 Answer = TypeVar("Answer")
@@ -54,8 +53,6 @@ class Batch(Job[list[Outcome]]):
     events: Sequence[Happened]
     by: Actor | None = None
     """Whose bound the names count towards that are made for it; None: nobody's."""
-    ready: tuple[int, list[Row]] | None = None
-    """Its rows, made while it waited, with the edition of the registry that they are of."""
 
     @property
     def weight(self) -> int:

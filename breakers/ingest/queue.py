@@ -26,7 +26,6 @@ from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
 from breakers.ingest.ledger import RankMoved
 from breakers.ingest.memory import Memory
 from breakers.ingest.registry import GoneFromRegistry
-from breakers.ingest.rows import make_ready
 from breakers.ingest.statements import Moved
 from breakers.loops import cancel, for_ever
 
@@ -70,6 +69,7 @@ class Writer:
         self._looks_for = 0
         self._draft: Draft | None = None
         """Of the first of what waits; None while nobody knows what the group before will leave behind."""
+        self._next_turn: asyncio.Handle | None = None
         self._held: Connection | None = None
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
@@ -100,13 +100,12 @@ class Writer:
         """
         if self._weight + job.weight > WAITING_MAX:
             raise Overloaded("Too much waits to be stored.", retry_after=2)
-        if isinstance(job, Batch):
-            make_ready(self._memory.registry, job)
         self._waiting.append(job)
         self._weight += job.weight
         self._idle.clear()
         self._wake.set()
-        self._draft_one()
+        if self._draft_some():
+            self._draft_soon()
         return job.done
 
     async def _run(self) -> None:
@@ -150,35 +149,33 @@ class Writer:
     def _begin_draft(self) -> None:
         """From here on it is known, or taken to be, what all groups before will have left behind."""
         looks = self._careful_for or self._looks_for or self._held_elsewhere.is_anybody
-        self._draft = None if looks else Draft(self._memory)
-        asyncio.get_running_loop().call_soon(self._draft_more)
+        self._draft = None if looks else Draft(self._memory, at_most=GROUP_MAX)
+        self._draft_soon()
+
+    def _draft_soon(self) -> None:
+        """Some of what waits a turn, for between them the writer must hear what PostgreSQL answers."""
+        if self._next_turn is None:
+            self._next_turn = asyncio.get_running_loop().call_soon(self._draft_more)
 
     def _draft_more(self) -> None:
-        """What waits already, one job a turn, for between them the writer must hear what PostgreSQL answers."""
-        if self._draft_one() and self._more_to_draft:
-            asyncio.get_running_loop().call_soon(self._draft_more)
+        self._next_turn = None
+        if self._draft_some():
+            self._draft_soon()
 
-    @property
-    def _more_to_draft(self) -> bool:
-        draft = self._draft
-        return draft is not None and draft.is_open and len(draft.jobs) < len(self._waiting)
-
-    def _draft_one(self) -> bool:
-        """Whether the first job that waits and is not in the draft came to be in it."""
-        draft = self._draft
-        if draft is None or not self._more_to_draft:
+    def _draft_some(self) -> bool:
+        if self._draft is None:
             return False
         try:
-            return draft.add(self._waiting[len(draft.jobs)], at_most=GROUP_MAX)
+            return self._draft.judge_some(self._waiting)
         except Exception:  # whose fault it is, is found out where it is committed
             self._draft = None
             return False
 
     def _take_draft(self) -> Draft | None:
-        """The draft, with all that can be in it, if it can be written."""
+        """The draft, if it can be written, with all that waits and can be in it."""
         if self._draft is None:
             self._begin_draft()
-        while self._draft_one():
+        while self._draft_some():
             pass
         draft, self._draft = self._draft, None
         if draft is not None and draft.is_spoiled:

@@ -21,8 +21,8 @@ class Row(msgspec.Struct, gc=False):
     pair: Pair
     event: Happened
     occurred_at: datetime
-    line: str | None = None
-    """As COPY reads it, where that was made ready while it waited."""
+    line: bytes | None = None
+    """As COPY reads it, where that was made ready."""
 
     @property
     def breaker_id(self) -> int:

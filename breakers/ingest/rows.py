@@ -12,11 +12,11 @@ from breakers.ingest.pgtext import lines
 from breakers.ingest.registry import Registry
 from breakers.ingest.row import Key, Row
 from breakers.ingest.statements import Statements
-from breakers.wire import Labels, Metrics
+from breakers.wire import Happened, Labels, Metrics
 
 _encode = msgspec.json.Encoder().encode
 _MANY = 32
-"""Events of a request from which on a row and a column at a time are worth their while."""
+"""Events from which on a column at a time is worth its while."""
 _OF_SNAPSHOTS = (
     "service_id",
     "event_id",
@@ -32,41 +32,27 @@ _OF_SNAPSHOTS = (
 )
 
 
-def make_ready(registry: Registry, job: Batch) -> None:
-    """Makes the rows of many events while they wait, for then PostgreSQL is at work on others. Not where a name is
-    not known yet, or a time."""
-    if len(job.events) < _MANY:
-        return
-    rows = _known(registry, job)
-    if rows is None:
+def rows_of_known(registry: Registry, events: Iterable[Happened]) -> list[Row] | None:
+    """Their rows, where nothing need be asked for them: neither the id of a name nor a time."""
+    rows = []
+    for event in events:
+        ids = registry.known_ids(event)
+        if ids is None or (event.named and not event.timed):
+            return None
+        rows.append(Row(*ids, event, event.occurred_at))
+    return rows
+
+
+def make_lines(rows: Sequence[Row]) -> None:
+    """Has rows ready for COPY before they are wanted, where a column at a time is worth its while."""
+    if len(rows) < _MANY:
         return
     for some, columns_of in zip(
         by_table(rows), (columns_of_events, columns_of_snapshots), strict=True
     ):
         if some:
             for row, line in zip(some, lines(columns_of(some).values()), strict=True):
-                row.line = line
-    job.ready = registry.edition, rows
-
-
-def rows_ready(registry: Registry, job: Batch) -> list[Row] | None:
-    """What `make_ready` made, if it holds still."""
-    return job.ready[1] if job.ready is not None and job.ready[0] == registry.edition else None
-
-
-def rows_of_known(registry: Registry, job: Batch) -> list[Row] | None:
-    """Its rows, where nothing need be asked for them: neither the id of a name nor a time."""
-    return rows_ready(registry, job) or _known(registry, job)
-
-
-def _known(registry: Registry, job: Batch) -> list[Row] | None:
-    rows = []
-    for event in job.events:
-        ids = registry.known_ids(event)
-        if ids is None or (event.named and not event.timed):
-            return None
-        rows.append(Row(*ids, event, event.occurred_at))
-    return rows
+                row.line = line.encode()
 
 
 async def settle(
@@ -76,8 +62,7 @@ async def settle(
     batches = [
         (
             job,
-            rows_ready(registry, job)
-            or [Row(*registry.ids_of(event), event, event.occurred_at) for event in job.events],
+            [Row(*registry.ids_of(event), event, event.occurred_at) for event in job.events],
         )
         for job in jobs
     ]
@@ -167,23 +152,23 @@ def columns_of_snapshots(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {name: columns[name] for name in _OF_SNAPSHOTS}
 
 
-def events_as_lines(rows: Sequence[Row]) -> str:
+def events_as_lines(rows: Sequence[Row]) -> bytes:
     """State changes and notes as COPY reads them."""
     return _as_lines(rows, columns_of_events)
 
 
-def snapshots_as_lines(rows: Sequence[Row]) -> str:
+def snapshots_as_lines(rows: Sequence[Row]) -> bytes:
     """Snapshots as COPY reads them."""
     return _as_lines(rows, columns_of_snapshots)
 
 
 def _as_lines(
     rows: Sequence[Row], columns_of: Callable[[Sequence[Row]], dict[str, list[Any]]]
-) -> str:
+) -> bytes:
     ready = [row.line for row in rows if row.line is not None]
-    if len(ready) < len(rows):
-        ready = lines(columns_of(rows).values())
-    return "".join(ready)
+    if len(ready) == len(rows):
+        return b"".join(ready)
+    return "".join(lines(columns_of(rows).values())).encode()
 
 
 def as_json(value: Labels | dict[str, object] | Metrics | None) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import datetime
 
 from breakers.access import Actor
@@ -15,40 +14,46 @@ from breakers.wire import EventIn, Happened
 _read = decoder_of(EventIn)
 
 
-@dataclass
-class Sorted:
-    """The events of one request: those let in, and the rest with the reasons, by their index."""
+class Sorting:
+    """The events of one request as far as they were looked at: those let in, and the rest with the reasons, by their
+    index."""
 
-    indexes: list[int] = field(default_factory=list)
-    events: list[Happened] = field(default_factory=list)
-    rejected: dict[int, tuple[FieldError, ...]] = field(default_factory=dict)
-    outside: int = 0
+    def __init__(self, actor: Actor, *, now: datetime) -> None:
+        self.indexes: list[int] = []
+        self.events: list[Happened] = []
+        self.rejected: dict[int, tuple[FieldError, ...]] = {}
+        self.outside = 0
+        self._actor = actor
+        self._clock = Clock(now)
 
-
-def sort(items: Sequence[Item], actor: Actor, *, now: datetime) -> Sorted:
-    """Each event by itself: let in, or rejected with every reason."""
-    found = Sorted()
-    clock = Clock(now)
-    default = actor.default_environment
-    for index, item in enumerate(items):
-        body = list(item.errors) if item.errors else _read(item.raw)
-        if isinstance(body, list):
-            found.rejected[index] = tuple(body)
-            continue
-        if item.id is not None:
-            body = enveloped(body, id=item.id, occurred_at=item.occurred_at)
+    def take(self, items: Iterable[Item]) -> None:
+        """The next ones, each by itself: let in, or rejected with every reason."""
+        default = self._actor.default_environment
+        for index, item in enumerate(items, start=len(self.indexes) + len(self.rejected)):
+            body = list(item.errors) if item.errors else _read(item.raw)
             if isinstance(body, list):
-                found.rejected[index] = tuple(body)
+                self.rejected[index] = tuple(body)
                 continue
-        event = happened_from_api(body, default_environment=default, clock=clock)
-        if isinstance(event, list):
-            found.rejected[index] = tuple(event)
-        elif not actor.may_touch(environment=event.environment, service=event.service):
-            found.outside += 1
-            found.rejected[index] = (_outside(actor, event),)
-        else:
-            found.indexes.append(index)
-            found.events.append(event)
+            if item.id is not None:
+                body = enveloped(body, id=item.id, occurred_at=item.occurred_at)
+                if isinstance(body, list):
+                    self.rejected[index] = tuple(body)
+                    continue
+            event = happened_from_api(body, default_environment=default, clock=self._clock)
+            if isinstance(event, list):
+                self.rejected[index] = tuple(event)
+            elif not self._actor.may_touch(environment=event.environment, service=event.service):
+                self.outside += 1
+                self.rejected[index] = (_outside(self._actor, event),)
+            else:
+                self.indexes.append(index)
+                self.events.append(event)
+
+
+def sort(items: Iterable[Item], actor: Actor, *, now: datetime) -> Sorting:
+    """All of them at once."""
+    found = Sorting(actor, now=now)
+    found.take(items)
     return found
 
 

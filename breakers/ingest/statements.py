@@ -88,7 +88,7 @@ class Statements:
 
     @contextlib.asynccontextmanager
     async def copying(
-        self, name: str, lines: Callable[[], str], *, ahead: bool = False
+        self, name: str, lines: Callable[[], bytes], *, ahead: bool = False
     ) -> AsyncIterator[Callable[[], object]]:
         """Lines on their way into a table: `lines` makes them while PostgreSQL makes ready, and what the body
         computes, it computes while PostgreSQL writes, if it calls what it gets now and then, for the socket takes
@@ -107,7 +107,7 @@ class Statements:
             try:
                 pgconn.send_query(opening + _SQL[name].encode())
                 pgconn.flush()
-                made = lines().encode()
+                made = lines()
                 self._raise_failed(await connection.wait_briefly(fetch_many(pgconn)))
                 if not (pgconn.put_copy_data(made) and pgconn.put_copy_end()):
                     raise psycopg.OperationalError("no room for what is to be copied")

@@ -22,7 +22,7 @@ from breakers.ingest.otlp.memory import Memory, events_of_turns, recall, remembe
 from breakers.ingest.otlp.messages import MEDIA_TYPES, Media
 from breakers.ingest.pace import Pace
 from breakers.ingest.queue import Writer
-from breakers.ingest.sort import Sorted, sort
+from breakers.ingest.sort import Sorting, sort
 from breakers.keyring import Keyring
 
 # What OpenTelemetry's own receivers take by default; most of an export is not about breakers.
@@ -112,14 +112,14 @@ def _events(pipeline: polly.Pipeline, found: polly.Gathered, memory: Memory) -> 
     return items
 
 
-def _sort(items: Sequence[Item], actor: Actor) -> Sorted:
+def _sort(items: Sequence[Item], actor: Actor) -> Sorting:
     found = sort(items, actor, now=datetime.now(UTC))
     if items and found.outside == len(items):
         raise OutsideLimits("All events lie outside this key's limits.")
     return found
 
 
-def _message(found: Sorted, *, ignored: int, what: str, unnamed: int = 0) -> str:
+def _message(found: Sorting, *, ignored: int, what: str, unnamed: int = 0) -> str:
     """What an exporter's log is to say; nothing where all is well."""
     reasons = [
         f"{'.'.join(map(str, error.loc)) or 'the event'} {error.msg}"
