@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 BRIEF_S = 0.01
 """A pass that takes no longer found next to nothing, and needs no rest."""
-REST = 1.5
+REST = 3.0
 """Times as long as the pass took; within these bounds, for alerts are waited for."""
 REST_MIN_S, REST_MAX_S = 0.1, 1.5
 
