@@ -19,7 +19,7 @@ from breakers.wire import Labels, Metrics
 _STATES = {state.value: state for state in State}
 
 
-class Judged(NamedTuple):
+class Judged(msgspec.Struct, frozen=True, gc=False):
     """What a state change did; a late one moved nothing. `again` is judged although nothing moved."""
 
     row: Row

@@ -89,20 +89,21 @@ class Draft:
     def _goes_on(self, row: Row) -> bool:
         """Whether all is known that the event is judged by: its breaker instance, in this boot."""
         pair, event = row.pair, row.event
-        if pair not in self._judging:
+        now = self._judging.now.get(pair)
+        if now is None:
             remembered = self._memory.states.of(pair[0])
             known = remembered.instances.get(pair[1])
-            if known is None:
+            if known is None or known.held is None:
                 return False
-            self._judging.put({pair: known})
+            now = self._judging.put_one(pair, known)
             self._breakers[pair[0]] = remembered.seen
         if event.type != "state_change":
             return True
-        held = self._judging.held(pair)
-        if held is None or held.last.boot != event.boot:
-            return False
-        began = held.last.boot_at
-        return event.boot is None or (began is not None and row.occurred_at >= began)
+        assert now.held is not None
+        last = now.held.last
+        if event.boot is None or last.boot_at is None:
+            return event.boot is None and last.boot is None
+        return event.boot == last.boot and row.occurred_at >= last.boot_at
 
     def _note_targets(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -124,7 +125,7 @@ class Draft:
                 db.ask("touch_instances", instances=sorted(spoke))
             self._judging.write_up()
             go_on()
-            endings.append(Ending(db, self._judging, targets=self._targets))
+            endings.append(Ending(db, self._judging, targets=self._targets, are_there=True))
             go_on()
             self._note(endings[0].changed)
             self._memory.spoken.note(spoke)

@@ -29,7 +29,7 @@ class Effects:
 
 class Ending:
     """Asks for all to be stored and committed. `targets` are the new ones of breakers; of those in `applied` an
-    instance said what it has applied."""
+    instance said what it has applied. Where all breaker instances `are_there`, their states are only moved."""
 
     def __init__(
         self,
@@ -38,11 +38,12 @@ class Ending:
         *,
         targets: Mapping[int, str],
         applied: Set[int] = frozenset(),
+        are_there: bool = False,
     ) -> None:
         self._db = db
         states, news = judging.write_up()
         if states:
-            db.ask("store_states", **states)
+            db.ask("move_states" if are_there else "store_states", **states)
         if news:
             db.ask("fill_outbox", **news)
         self._is_judged = news is not None

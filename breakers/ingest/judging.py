@@ -27,7 +27,8 @@ class Judging:
         """The beginnings of the boots of instances, where they are known."""
         self.changed: set[int] = set()
         """Breakers whose summary may differ now."""
-        self._now: dict[Pair, Now] = {}
+        self.now: dict[Pair, Now] = {}
+        """Those that were put in."""
         self._reranked: set[int] = set()
         """Instances whose boots have changed places: only history says what the last change is."""
         self._late: set[Pair] = set()
@@ -38,26 +39,28 @@ class Judging:
 
     def put(self, known: Mapping[Pair, Known]) -> None:
         """What is known of breaker instances before anything of the group is judged of them."""
-        for pair, (held, metrics_at) in known.items():
-            self._now[pair] = Now(held, metrics_at)
-            if held is not None:
-                last = held.last
-                if last.boot is not None and last.boot_at is not None:
-                    self.boots[pair[1], last.boot] = last.boot_at
+        for pair, one in known.items():
+            self.put_one(pair, one)
 
-    def __contains__(self, pair: Pair) -> bool:
-        """Whether it was put in."""
-        return pair in self._now
+    def put_one(self, pair: Pair, known: Known) -> Now:
+        """The same of one; what the group has made of it so far."""
+        held = known.held
+        now = self.now[pair] = Now(held, known.metrics_at)
+        if held is not None:
+            last = held.last
+            if last.boot is not None and last.boot_at is not None:
+                self.boots[pair[1], last.boot] = last.boot_at
+        return now
 
     def held(self, pair: Pair) -> Held | None:
         """Its state; None where nothing is known of it, and of one that was not put in."""
-        now = self._now.get(pair)
+        now = self.now.get(pair)
         return now.held if now is not None else None
 
     @property
     def known(self) -> dict[Pair, Known]:
         """All that the group leaves behind."""
-        return {pair: Known(now.held, now.metrics_at) for pair, now in self._now.items()}
+        return {pair: Known(now.held, now.metrics_at) for pair, now in self.now.items()}
 
     @property
     def is_in_order(self) -> bool:
@@ -67,14 +70,14 @@ class Judging:
     @property
     def sampled(self) -> set[int]:
         """Breakers of which new metrics came."""
-        return {pair[0] for pair, now in self._now.items() if now.metrics is not None}
+        return {pair[0] for pair, now in self.now.items() if now.metrics is not None}
 
     def judge(self, rows: Iterable[Row]) -> None:
         """What each state change makes of the state, and what is said beside it."""
         self._written_up = None
         for row in rows:
             event, pair = row.event, row.pair
-            now = self._now[pair]
+            now = self.now[pair]
             if (
                 event.metrics is not None
                 or event.library is not None
@@ -148,7 +151,7 @@ class Judging:
 
     def note_due(self, pair: Pair, due: datetime) -> None:
         """What a hello says of the state that stands."""
-        now = self._now.get(pair)
+        now = self.now.get(pair)
         if now is not None and now.held is not None:
             now.is_said = True
             now.dues[now.held.last.event_id] = due
@@ -163,27 +166,25 @@ class Judging:
     def write_up(self) -> Writing:
         """What is to be stored in the forms in which it goes to PostgreSQL."""
         if self._written_up is None:
-            pairs = sorted(pair for pair, now in self._now.items() if now.is_moved or now.is_said)
-            states = (
-                columns_of_states(pairs, [self._now[pair] for pair in pairs]) if pairs else None
-            )
+            pairs = sorted(pair for pair, now in self.now.items() if now.is_moved or now.is_said)
+            states = columns_of_states(pairs, [self.now[pair] for pair in pairs]) if pairs else None
             news = [item for item in self._judged if item.is_news]
             self._written_up = Writing(states, columns_of_outbox(news) if news else None)
         return self._written_up
 
     def _move(self, pair: Pair, after: Held) -> None:
         self._written_up = None
-        now = self._now[pair]
+        now = self.now[pair]
         now.held = after
         now.is_moved = True
         self.changed.add(pair[0])
 
     def _mark_moved(self, pair: Pair, before: Held | None, after: Held) -> None:
         """The rederived state is a move of the event that is now on top, if it came in this group."""
-        for at, (row, late, *_) in enumerate(self._judged):
-            if row.pair == pair and late and row.event.event_id == after.last.event_id:
-                self._judged[at] = Judged(row, False, before, after)
+        for at, one in enumerate(self._judged):
+            if one.late and one.row.pair == pair and one.row.event.event_id == after.last.event_id:
+                self._judged[at] = Judged(one.row, False, before, after)
                 self._written_up = None
 
     def _pairs_of(self, instances: Set[int]) -> set[Pair]:
-        return {pair for pair in self._now if pair[1] in instances}
+        return {pair for pair in self.now if pair[1] in instances}

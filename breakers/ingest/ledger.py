@@ -94,7 +94,7 @@ class Ledger(Judging):
     def _rank_anew(self, instances: Set[int]) -> None:
         """The held states with the beginnings of their boots as they are known now."""
         for pair in self._pairs_of(instances):
-            now = self._now[pair]
+            now = self.now[pair]
             held = now.held
             if held is not None and held.last.boot is not None:
                 boot_at = self.boots.get((pair[1], held.last.boot))

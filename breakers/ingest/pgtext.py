@@ -58,7 +58,7 @@ def _fields(values: Sequence[Any]) -> Sequence[str]:
 
 def _escaped(texts: list[str]) -> list[str]:
     joined = "".join(texts)
-    # Almost all texts are printable and without a backslash, and then stand for themselves.
-    if joined.isprintable() and "\\" not in joined:
+    # Almost all texts stand for themselves.
+    if not ("\\" in joined or "\n" in joined or "\t" in joined or "\r" in joined):
         return texts
     return [text.translate(_COPY_ESCAPES) for text in texts]

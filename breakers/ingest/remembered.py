@@ -22,7 +22,7 @@ _PAIRS_MAX = 100_000
 _SPOKEN_S = 4.0
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """Of one breaker instance: its state, None where history has none, and the time of its metrics."""
 
     held: Held | None

@@ -41,6 +41,7 @@ class Clock:
 
     def __init__(self, now: datetime) -> None:
         self.now = now
+        self.oldest, self.latest = now - OLDEST, now + AHEAD
         self._last: datetime | None = None
 
     def time_of(self, said: datetime | None) -> datetime:
@@ -72,9 +73,17 @@ def decoder_of(kind: type[_Body]) -> Callable[[msgspec.Raw], _Body | list[FieldE
                 return [FieldError((), str(problem).partition(" - at")[0])]
         except RecursionError:
             return [FieldError((), "is nested too deeply")]
+        if _is_plain(bytes(raw)):
+            return body
         return _unprintable(body) or body
 
     return read
+
+
+def _is_plain(text: bytes) -> bool:
+    """Whether no text in this JSON can hold what is not printable: below a space nothing stands in JSON but escaped."""
+    # A byte is looked for in a fifth of the time of a text of one byte.
+    return text.isascii() and ord("\\") not in text and 0x7F not in text
 
 
 def _explain(value: Any, fields: tuple[msgspec.structs.FieldInfo, ...]) -> list[FieldError]:
@@ -152,14 +161,15 @@ def happened(
         errors.append(FieldError(("to",), "is required for a state change"))
     at = clock.time_of(body.occurred_at)
     if body.occurred_at is not None:
-        if at < clock.now - OLDEST:
+        if at < clock.oldest:
             errors.append(FieldError(("occurred_at",), "is older than 7 days"))
-        elif at > clock.now + AHEAD:
+        elif at > clock.latest:
             errors.append(FieldError(("occurred_at",), "is more than 5 minutes ahead"))
-    # Against the event's own time: both are by one clock, whatever that says.
-    wrong = amiss_in_due(body.probe_due_at, at=at)
-    if wrong:
-        errors.append(FieldError(("probe_due_at",), wrong))
+    if body.probe_due_at is not None:
+        # Against the event's own time: both are by one clock, whatever that says.
+        wrong = amiss_in_due(body.probe_due_at, at=at)
+        if wrong:
+            errors.append(FieldError(("probe_due_at",), wrong))
     if errors:
         return errors
     clock.passed(at)

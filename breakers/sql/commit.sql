@@ -160,6 +160,29 @@ ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
     probe_due_at = coalesce(EXCLUDED.probe_due_at,
                             CASE WHEN EXCLUDED.event_id = held.event_id THEN held.probe_due_at END)
 
+-- name: move_states
+-- The same of breaker instances that are expected to be there all, which spares a lock and a record in the log for each.
+WITH moved AS (
+    UPDATE breaker_instance held SET
+        state = a.state, natural_state = a.natural_state, since = a.since, not_closed_since = a.not_closed_since,
+        cause = a.cause, reason = a.reason, detail = a.detail, boot = a.boot, seq = a.seq, at = a.at,
+        origin = a.origin, event_id = a.event_id,
+        metrics = coalesce(a.metrics, held.metrics), metrics_at = coalesce(a.metrics_at, held.metrics_at),
+        library = coalesce(a.library, held.library), labels = coalesce(a.labels, held.labels),
+        probe_due_at = coalesce(a.probe_due_at, CASE WHEN a.event_id = held.event_id THEN held.probe_due_at END)
+    FROM unnest(
+        %(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(state)s::text[], %(natural_state)s::text[],
+        %(since)s::timestamptz[], %(not_closed_since)s::timestamptz[], %(cause)s::text[], %(reason)s::text[],
+        %(detail)s::text[], %(boot)s::text[], %(seq)s::bigint[], %(at)s::timestamptz[], %(origin)s::text[],
+        %(event_id)s::text[], %(metrics)s::jsonb[], %(metrics_at)s::timestamptz[], %(library)s::text[],
+        %(labels)s::jsonb[], %(probe_due_at)s::timestamptz[])
+        AS a (breaker_id, instance_id, state, natural_state, since, not_closed_since, cause, reason, detail, boot, seq,
+              at, origin, event_id, metrics, metrics_at, library, labels, probe_due_at)
+    WHERE held.breaker_id = a.breaker_id AND held.instance_id = a.instance_id
+    RETURNING 1
+)
+SELECT expect(count(*) = cardinality(%(breaker_id)s::bigint[]), 'PB002') FROM moved
+
 -- name: fill_outbox
 INSERT INTO outbox (breaker_id, steps) SELECT * FROM unnest(%(breakers)s::bigint[], %(steps)s::text[])
 
