@@ -16,7 +16,7 @@ from breakers.ingest.rows import (
 )
 from breakers.ingest.statements import Statements
 
-_FEW = 64
+_FEW = 12
 """Rows that are inserted rather than copied, for the sake of two round trips."""
 
 
