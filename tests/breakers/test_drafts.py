@@ -1,0 +1,358 @@
+"""Groups that are judged while the one before is being committed: whatever becomes of that one, states, outbox and
+answers are as if each had waited for the other."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from breakers.db import make_pool
+from breakers.errors import Overloaded
+from breakers.history.rebuild import rebuild
+from breakers.ingest.draft import Draft
+from breakers.ingest.effects import Effects
+from breakers.ingest.jobs import Batch, Outcome, Stored
+from breakers.ingest.queue import Writer
+from breakers.models import Breaker, BreakerInstance, Event, OutboxRow, Snapshot
+from breakers.outbox import OutboxStep, steps_of
+from breakers.states import State
+from breakers.wire import Happened, Metrics
+from tests.support.eventually import aeventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOW = datetime.now(UTC).replace(microsecond=0)
+_services = itertools.count(1)
+_ids = itertools.count(1)
+
+
+def happened(number: int, to: State | None = State.OPEN, **fields: Any) -> Happened:
+    """The event of this seq, and of as many seconds after the first."""
+    return Happened(
+        **{
+            "environment": "drafts",
+            "service": "orders",
+            "instance": "i1",
+            "breaker": "catalog",
+            "type": "state_change",
+            "event_id": f"e{next(_ids)}",
+            "named": True,
+            "timed": True,
+            "to": to,
+            "boot": "a",
+            "seq": number,
+            "occurred_at": NOW - timedelta(hours=1) + timedelta(seconds=number),
+        }
+        | fields
+    )
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many events each draft had that was written, whether or not it held."""
+    plain, sizes = Draft.write, []
+
+    async def write(draft: Draft, *arguments: Any, **named: Any) -> Effects:
+        sizes.append(sum(len(job.events) for job in draft.jobs))
+        return await plain(draft, *arguments, **named)
+
+    monkeypatch.setattr(Draft, "write", write)
+    return sizes
+
+
+@asynccontextmanager
+async def writer() -> AsyncIterator[Writer]:
+    async def committed(effects: Effects) -> None:
+        pass
+
+    async with make_pool(size=2, prepares=False) as pool:
+        one = Writer(pool, committed=committed)
+        one.start()
+        yield one
+        await one.stop()
+
+
+def send(one: Writer, *events: Happened) -> asyncio.Future[list[Outcome]]:
+    return one.submit(Batch(events=list(events)))
+
+
+@asynccontextmanager
+async def held_up(name: str = "catalog") -> AsyncIterator[psycopg.AsyncConnection]:
+    """No commit that moves the breaker ends in the block; who holds it commits at its end."""
+    breaker = await Breaker.objects.aget(name=name)
+    async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as holder:
+        await holder.execute("SELECT FROM breaker WHERE id = %s FOR UPDATE", [breaker.pk])
+        yield holder
+
+
+async def waits_for_a_lock() -> None:
+    async def is_waiting() -> bool:
+        async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as looker:
+            found = await looker.execute(
+                "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            return found.rowcount > 0
+
+    await aeventually(is_waiting)
+
+
+async def is_as_history_says(events: Iterable[Happened]) -> None:
+    assert await sync_to_async(lambda: list(rebuild(write=False)))() == []
+    stored = [id async for id in Event.objects.values_list("event_id", flat=True)]
+    assert sorted(stored) == sorted({event.event_id for event in events})
+
+
+async def steps() -> list[OutboxStep]:
+    """All that is to be judged, in the order in which it is."""
+    texts = OutboxRow.objects.order_by("id").values_list("steps", flat=True)
+    return [step async for text in texts for step in steps_of(text)]
+
+
+async def state() -> tuple[str, int | None]:
+    held = await BreakerInstance.objects.aget(breaker__name="catalog")
+    return held.state, held.seq
+
+
+async def test_what_comes_during_a_commit_is_judged_on_what_it_leaves_behind(
+    written: list[int],
+) -> None:
+    events = [happened(n, State.OPEN if n % 2 else State.CLOSED) for n in range(1, 8)]
+    async with writer() as one:
+        await send(one, events[0])
+        async with held_up():
+            first = send(one, *events[1:3])
+            await waits_for_a_lock()
+            rest = [send(one, *events[3:5]), send(one, *events[5:])]
+        outcomes = [outcome for told in (first, *rest) for outcome in await told]
+
+    assert outcomes == [Stored.ACCEPTED] * 6
+    assert written == [2, 4]
+    assert await state() == ("open", 7)
+    assert [step.state for step in await steps()] == [event.to for event in events]
+    assert [step.before for step in await steps()] == [
+        State.UNKNOWN,
+        *(event.to for event in events[:-1]),
+    ]
+    await is_as_history_says(events)
+
+
+async def test_a_breaker_that_was_moved_by_somebody_else_is_looked_at_again(
+    written: list[int],
+) -> None:
+    """The other moves it before the first of two groups, and both were judged on what was before."""
+    mine = [happened(n, State.HALF_OPEN if n % 2 else State.OPEN) for n in (1, 4, 5)]
+    theirs = happened(3, State.CLOSED)
+    async with writer() as one, writer() as other:
+        await send(one, mine[0])
+        await send(other, theirs)
+        answers = [send(one, mine[1]), send(one, mine[2])]
+        told = [outcome for answer in answers for outcome in await answer]
+
+    assert told == [Stored.ACCEPTED] * 2
+    assert written
+    assert [step.before for step in await steps()][1:] == [step.state for step in await steps()][
+        :-1
+    ]
+    assert await state() == ("half_open", 5)
+    await is_as_history_says([*mine, theirs])
+
+
+async def test_what_was_judged_on_a_group_that_failed_is_judged_again(written: list[int]) -> None:
+    """The first of two groups repeats a snapshot, which fails it as a whole."""
+    known = happened(1, None, type="snapshot")
+    first_of_all, new, later = happened(1), happened(2, State.CLOSED), happened(3, State.HALF_OPEN)
+    async with writer() as one:
+        await send(one, first_of_all, known)
+        async with held_up():
+            first = send(one, known, new)
+            await waits_for_a_lock()
+            second = send(one, later)
+        told = [*await first, *await second]
+
+    assert told == [Stored.DUPLICATE, Stored.ACCEPTED, Stored.ACCEPTED]
+    assert written == [2]
+    assert [step.state for step in await steps()] == [State.OPEN, State.CLOSED, State.HALF_OPEN]
+    assert await state() == ("half_open", 3)
+    await is_as_history_says([first_of_all, new, later])
+
+
+@pytest.mark.parametrize("where", ["in its first events", "far behind them"])
+async def test_a_late_event_is_stored_and_moves_nothing(written: list[int], where: str) -> None:
+    before = [happened(number, State.OPEN) for number in range(1, 61)]
+    late = happened(30, State.CLOSED, seq=29, event_id="late")
+    later = [happened(number, State.CLOSED) for number in range(61, 160)]
+    place = 3 if where == "in its first events" else 90
+    mixed = [*later[:place], late, *later[place:]]
+    async with writer() as one:
+        await send(one, before[0])
+        await send(one, *before[1:])
+        told = await send(one, *mixed)
+
+    assert told == [Stored.ACCEPTED] * 100
+    assert written == [59]
+    assert await state() == ("closed", 159)
+    await is_as_history_says([*before, *mixed])
+
+
+async def test_who_was_told_that_it_is_not_stored_is_not_stored_afterwards() -> None:
+    events = [happened(number) for number in range(1, 5)]
+    async with writer() as one:
+        await send(one, events[0])
+        async with held_up():
+            first = send(one, events[1])
+            await waits_for_a_lock()
+            late, other = send(one, events[2]), send(one, events[3])
+            late.set_exception(TimeoutError())
+        assert await first == await other == [Stored.ACCEPTED]
+
+    assert isinstance(late.exception(), TimeoutError)
+    assert await state() == ("open", 4)
+    await is_as_history_says([events[0], events[1], events[3]])
+
+
+async def test_a_connection_that_is_cut_in_a_commit_stores_nothing_of_what_was_judged_on_it() -> (
+    None
+):
+    events = [happened(1), happened(2, State.CLOSED), happened(3, State.HALF_OPEN)]
+    async with writer() as one:
+        await send(one, events[0])
+        async with held_up() as holder:
+            first = send(one, events[1])
+            await waits_for_a_lock()
+            second = send(one, events[2])
+            await holder.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            )
+            with pytest.raises(Overloaded):
+                await first
+        assert await second == [Stored.ACCEPTED]
+
+    assert [step.before for step in await steps()] == [State.UNKNOWN, State.OPEN]
+    assert await state() == ("half_open", 3)
+    await is_as_history_says([events[0], events[2]])
+
+
+async def test_what_is_said_beside_states_is_of_the_newest(written: list[int]) -> None:
+    def sample(number: int, calls: int, **more: Any) -> Happened:
+        metrics = Metrics(calls=calls)
+        return happened(number, None, type="snapshot", metrics=metrics, **more)
+
+    due = NOW + timedelta(minutes=1)
+    async with writer() as one:
+        await send(one, happened(1), sample(1, 10))
+        async with held_up():
+            answers = [send(one, sample(2, 20, library="old", labels={"a": "1"}))]
+            await waits_for_a_lock()
+            answers.append(send(one, happened(3, target="db", library="new", probe_due_at=due)))
+            answers.append(send(one, sample(5, 50), sample(4, 40)))
+        for answer in answers:
+            await answer
+
+    held = await BreakerInstance.objects.select_related("breaker").aget()
+    assert written == [1, 3]
+    assert held.metrics == {"calls": 50}
+    assert held.metrics_at == NOW - timedelta(hours=1) + timedelta(seconds=5)
+    assert (held.library, held.labels, held.probe_due_at) == ("new", {"a": "1"}, due)
+    assert held.breaker.target == "db"
+    assert await Snapshot.objects.acount() == 4
+
+
+# --- any order ------------------------------------------------------------------------------------
+
+
+class Sent:
+    """A history in which most goes on where it was: now and then something is late, repeated, of another life, or of a
+    breaker that nobody has heard of."""
+
+    def __init__(self) -> None:
+        self.service = f"s{next(_services)}"
+        self.events: list[Happened] = []
+        self._seq = 0
+
+    def next(self, what: str, pair: tuple[str, str], to: State) -> Happened:
+        if what == "repeat" and self.events:
+            return self.events[len(self.events) * 2 // 3]
+        self._seq += 1
+        more: dict[str, Any] = {}
+        if what == "late" and self._seq > 3:
+            more = {
+                "seq": self._seq - 3,
+                "occurred_at": NOW - timedelta(hours=1) + timedelta(seconds=self._seq - 3),
+            }
+        elif what == "life":
+            more = {"boot": f"b{self._seq}", "seq": 0}
+        elif what == "sample":
+            more = {"type": "snapshot", "to": None, "metrics": Metrics(calls=self._seq)}
+        breaker, instance = pair
+        more["breaker"] = f"new{self._seq}" if what == "new" else breaker
+        more = {"to": to, "service": self.service, "instance": instance} | more
+        event = happened(self._seq, **more)
+        self.events.append(event)
+        return event
+
+
+steps_of_a_history = st.lists(
+    st.tuples(
+        st.sampled_from(["plain"] * 16 + ["late", "repeat", "life", "sample", "new"]),
+        st.sampled_from([(b, i) for b in "xyz" for i in ("i1", "i2")]),
+        st.sampled_from([State.CLOSED, State.OPEN, State.HALF_OPEN]),
+        st.integers(0, 4),
+        st.booleans(),
+    ),
+    min_size=10,
+    max_size=80,
+)
+
+
+@hypothesis_settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(history=steps_of_a_history, two_writers=st.booleans())
+def test_any_history_told_without_waiting_gives_what_it_says(
+    history: list[tuple[str, tuple[str, str], State, int, bool]], two_writers: bool
+) -> None:
+    sent = Sent()
+
+    async def tell() -> tuple[int, int]:
+        answers = []
+        async with writer() as one, writer() as other:
+            for pair in [(b, i) for b in "xyz" for i in ("i1", "i2")]:
+                await send(one, sent.next("plain", pair, State.CLOSED))
+            batch: list[Happened] = []
+            for what, pair, to, turns, ends in history:
+                batch.append(sent.next(what, pair, to))
+                if ends:
+                    answers.append(send(other if two_writers and turns == 4 else one, *batch))
+                    batch = []
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+            answers.append(send(one, *batch))
+            told = [outcome for answer in answers for outcome in await answer]
+        return told.count(Stored.ACCEPTED), told.count(Stored.DUPLICATE)
+
+    accepted, repeated = asyncio.run(tell())
+
+    assert list(rebuild(write=False)) == []
+    told = {event.event_id for event in sent.events}
+    tables = (Event, Snapshot)
+    stored = [
+        id
+        for table in tables
+        for id in table.objects.filter(event_id__in=told).values_list("event_id", flat=True)
+    ]
+    assert sorted(stored) == sorted(told)
+    assert accepted == len(told) - 6
+    assert repeated == len(history) - accepted
