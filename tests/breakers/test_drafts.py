@@ -59,13 +59,14 @@ def happened(number: int, to: State | None = State.OPEN, **fields: Any) -> Happe
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many events each draft had that was written, whether or not it held."""
+def committed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many events each draft had that was committed as it was."""
     plain, sizes = Draft.write, []
 
     async def write(draft: Draft, *arguments: Any, **named: Any) -> Effects:
+        effects = await plain(draft, *arguments, **named)
         sizes.append(sum(len(job.events) for job in draft.jobs))
-        return await plain(draft, *arguments, **named)
+        return effects
 
     monkeypatch.setattr(Draft, "write", write)
     return sizes
@@ -73,11 +74,11 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @asynccontextmanager
 async def writer() -> AsyncIterator[Writer]:
-    async def committed(effects: Effects) -> None:
+    async def nobody_is_told(effects: Effects) -> None:
         pass
 
     async with make_pool(size=2, prepares=False) as pool:
-        one = Writer(pool, committed=committed)
+        one = Writer(pool, committed=nobody_is_told)
         one.start()
         yield one
         await one.stop()
@@ -96,15 +97,21 @@ async def held_up(name: str = "catalog") -> AsyncIterator[psycopg.AsyncConnectio
         yield holder
 
 
-async def waits_for_a_lock() -> None:
-    async def is_waiting() -> bool:
+async def wait_for_a_lock(*, writers: int = 1) -> list[int]:
+    """Until so many of them do; by process."""
+    waiting: list[int] = []
+
+    async def are_waiting() -> bool:
+        nonlocal waiting
         async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as looker:
             found = await looker.execute(
-                "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
             )
-            return found.rowcount > 0
+            waiting = [pid for (pid,) in await found.fetchall()]
+        return len(waiting) == writers
 
-    await aeventually(is_waiting)
+    await aeventually(are_waiting)
+    return waiting
 
 
 async def is_as_history_says(events: Iterable[Happened]) -> None:
@@ -125,19 +132,19 @@ async def state() -> tuple[str, int | None]:
 
 
 async def test_what_comes_during_a_commit_is_judged_on_what_it_leaves_behind(
-    written: list[int],
+    committed: list[int],
 ) -> None:
     events = [happened(n, State.OPEN if n % 2 else State.CLOSED) for n in range(1, 8)]
     async with writer() as one:
         await send(one, events[0])
         async with held_up():
             first = send(one, *events[1:3])
-            await waits_for_a_lock()
+            await wait_for_a_lock()
             rest = [send(one, *events[3:5]), send(one, *events[5:])]
         outcomes = [outcome for told in (first, *rest) for outcome in await told]
 
     assert outcomes == [Stored.ACCEPTED] * 6
-    assert written == [2, 4]
+    assert committed == [2, 4]
     assert await state() == ("open", 7)
     assert [step.state for step in await steps()] == [event.to for event in events]
     assert [step.before for step in await steps()] == [
@@ -148,7 +155,7 @@ async def test_what_comes_during_a_commit_is_judged_on_what_it_leaves_behind(
 
 
 async def test_a_breaker_that_was_moved_by_somebody_else_is_looked_at_again(
-    written: list[int],
+    committed: list[int],
 ) -> None:
     """The other moves it before the first of two groups, and both were judged on what was before."""
     mine = [happened(n, State.HALF_OPEN if n % 2 else State.OPEN) for n in (1, 4, 5)]
@@ -160,7 +167,7 @@ async def test_a_breaker_that_was_moved_by_somebody_else_is_looked_at_again(
         told = [outcome for answer in answers for outcome in await answer]
 
     assert told == [Stored.ACCEPTED] * 2
-    assert written
+    assert committed == []
     assert [step.before for step in await steps()][1:] == [step.state for step in await steps()][
         :-1
     ]
@@ -168,7 +175,7 @@ async def test_a_breaker_that_was_moved_by_somebody_else_is_looked_at_again(
     await is_as_history_says([*mine, theirs])
 
 
-async def test_what_was_judged_on_a_group_that_failed_is_judged_again(written: list[int]) -> None:
+async def test_what_was_judged_on_a_group_that_failed_is_judged_again(committed: list[int]) -> None:
     """The first of two groups repeats a snapshot, which fails it as a whole."""
     known = happened(1, None, type="snapshot")
     first_of_all, new, later = happened(1), happened(2, State.CLOSED), happened(3, State.HALF_OPEN)
@@ -176,19 +183,76 @@ async def test_what_was_judged_on_a_group_that_failed_is_judged_again(written: l
         await send(one, first_of_all, known)
         async with held_up():
             first = send(one, known, new)
-            await waits_for_a_lock()
+            await wait_for_a_lock()
             second = send(one, later)
         told = [*await first, *await second]
 
     assert told == [Stored.DUPLICATE, Stored.ACCEPTED, Stored.ACCEPTED]
-    assert written == [2]
+    assert committed == []
     assert [step.state for step in await steps()] == [State.OPEN, State.CLOSED, State.HALF_OPEN]
     assert await state() == ("half_open", 3)
     await is_as_history_says([first_of_all, new, later])
 
 
+async def test_what_was_judged_on_a_group_that_is_cut_off_is_not_taken_for_what_another_did_instead(
+    committed: list[int],
+) -> None:
+    """It moves the breaker as often, and to another state, while the group waits for another breaker."""
+    waited_for = [happened(number, breaker="waited for") for number in (1, 2)]
+    events = [happened(1), happened(2, State.CLOSED), happened(4, State.CLOSED)]
+    instead = happened(3, State.HALF_OPEN)
+    async with writer() as one, writer() as other:
+        await send(one, waited_for[0])
+        await send(one, events[0])
+        async with held_up("waited for") as holder:
+            first = send(one, waited_for[1], events[1])
+            [cut] = await wait_for_a_lock()
+            second = send(one, events[2])
+            assert await send(other, instead) == [Stored.ACCEPTED]
+            await holder.execute("SELECT pg_terminate_backend(%s)", [cut])
+            with pytest.raises(Overloaded):
+                await first
+            assert await second == [Stored.ACCEPTED]
+
+    assert [step.before for step in await steps()] == [
+        State.UNKNOWN,
+        State.UNKNOWN,
+        State.OPEN,
+        State.HALF_OPEN,
+    ]
+    await is_as_history_says([waited_for[0], events[0], instead, events[2]])
+
+
+async def test_a_snapshot_and_a_change_of_one_id_and_time_are_one_event(
+    committed: list[int],
+) -> None:
+    both = {"event_id": "both", "occurred_at": NOW}
+    sample, change = happened(2, None, type="snapshot", **both), happened(2, State.CLOSED, **both)
+    async with writer() as one:
+        await send(one, happened(1), happened(1, None, type="snapshot"))
+        assert await send(one, sample, change) == [Stored.ACCEPTED, Stored.DUPLICATE]
+
+    assert committed == []
+    assert await state() == ("open", 1)
+
+
+async def test_a_request_that_stops_going_on_in_its_middle_is_stored_as_a_whole(
+    committed: list[int],
+) -> None:
+    """Its sixtieth event is of another life of the instance."""
+    events = [happened(number) for number in range(1, 100)]
+    events[60] = happened(61, State.CLOSED, boot="b")
+    async with writer() as one:
+        await send(one, events[0])
+        told = await send(one, *events[1:])
+
+    assert told == [Stored.ACCEPTED] * 98
+    assert committed == []
+    await is_as_history_says(events)
+
+
 @pytest.mark.parametrize("where", ["in its first events", "far behind them"])
-async def test_a_late_event_is_stored_and_moves_nothing(written: list[int], where: str) -> None:
+async def test_a_late_event_is_stored_and_moves_nothing(committed: list[int], where: str) -> None:
     before = [happened(number, State.OPEN) for number in range(1, 61)]
     late = happened(30, State.CLOSED, seq=29, event_id="late")
     later = [happened(number, State.CLOSED) for number in range(61, 160)]
@@ -200,7 +264,7 @@ async def test_a_late_event_is_stored_and_moves_nothing(written: list[int], wher
         told = await send(one, *mixed)
 
     assert told == [Stored.ACCEPTED] * 100
-    assert written == [59]
+    assert committed == [59]
     assert await state() == ("closed", 159)
     await is_as_history_says([*before, *mixed])
 
@@ -211,7 +275,7 @@ async def test_who_was_told_that_it_is_not_stored_is_not_stored_afterwards() -> 
         await send(one, events[0])
         async with held_up():
             first = send(one, events[1])
-            await waits_for_a_lock()
+            await wait_for_a_lock()
             late, other = send(one, events[2]), send(one, events[3])
             late.set_exception(TimeoutError())
         assert await first == await other == [Stored.ACCEPTED]
@@ -229,7 +293,7 @@ async def test_a_connection_that_is_cut_in_a_commit_stores_nothing_of_what_was_j
         await send(one, events[0])
         async with held_up() as holder:
             first = send(one, events[1])
-            await waits_for_a_lock()
+            await wait_for_a_lock()
             second = send(one, events[2])
             await holder.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -243,7 +307,7 @@ async def test_a_connection_that_is_cut_in_a_commit_stores_nothing_of_what_was_j
     await is_as_history_says([events[0], events[2]])
 
 
-async def test_what_is_said_beside_states_is_of_the_newest(written: list[int]) -> None:
+async def test_what_is_said_beside_states_is_of_the_newest(committed: list[int]) -> None:
     def sample(number: int, calls: int, **more: Any) -> Happened:
         metrics = Metrics(calls=calls)
         return happened(number, None, type="snapshot", metrics=metrics, **more)
@@ -253,14 +317,14 @@ async def test_what_is_said_beside_states_is_of_the_newest(written: list[int]) -
         await send(one, happened(1), sample(1, 10))
         async with held_up():
             answers = [send(one, sample(2, 20, library="old", labels={"a": "1"}))]
-            await waits_for_a_lock()
+            await wait_for_a_lock()
             answers.append(send(one, happened(3, target="db", library="new", probe_due_at=due)))
             answers.append(send(one, sample(5, 50), sample(4, 40)))
         for answer in answers:
             await answer
 
     held = await BreakerInstance.objects.select_related("breaker").aget()
-    assert written == [1, 3]
+    assert committed == [1, 3]
     assert held.metrics == {"calls": 50}
     assert held.metrics_at == NOW - timedelta(hours=1) + timedelta(seconds=5)
     assert (held.library, held.labels, held.probe_due_at) == ("new", {"a": "1"}, due)
