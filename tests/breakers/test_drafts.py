@@ -239,15 +239,19 @@ async def test_a_snapshot_and_a_change_of_one_id_and_time_are_one_event(
 async def test_a_request_that_stops_going_on_in_its_middle_is_stored_as_a_whole(
     committed: list[int],
 ) -> None:
-    """Its sixtieth event is of another life of the instance."""
-    events = [happened(number) for number in range(1, 100)]
-    events[60] = happened(61, State.CLOSED, boot="b")
+    """Its sixtieth event is of another life of the instance, and before it goes another."""
+    events = [happened(number) for number in range(1, 101)]
+    events[61] = happened(62, State.CLOSED, boot="b")
     async with writer() as one:
         await send(one, events[0])
-        told = await send(one, *events[1:])
+        async with held_up():
+            answers = [send(one, events[1])]
+            await wait_for_a_lock()
+            answers += [send(one, events[2]), send(one, *events[3:])]
+        told = [outcome for answer in answers for outcome in await answer]
 
-    assert told == [Stored.ACCEPTED] * 98
-    assert committed == []
+    assert told == [Stored.ACCEPTED] * 99
+    assert committed == [1]
     await is_as_history_says(events)
 
 
