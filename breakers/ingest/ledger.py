@@ -69,7 +69,7 @@ class Ledger(Judging):
             self._ask_states(moved)
             known |= known_of(moved, (await self._db.answers())[-1])
         self.read_again = {instance for _, instance in strangers | moved}
-        self.put(known)
+        self.put({pair: known[pair] for pair in pairs})
         # Where another boot speaks than the last, its rank decides, and it may have changed meanwhile.
         strange = {instance for instance, _ in boots - self.boots.keys()} | whole
         asked = {instance for _, instance in strangers}
