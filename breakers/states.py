@@ -110,10 +110,13 @@ class Held(msgspec.Struct, frozen=True, gc=False):
 
 
 def _is_later(change: Change, last: Change) -> bool:
-    """By rank; of one boot the numbers almost always say it alone, for a tenth of the price."""
-    if change.boot == last.boot and change.boot_at == last.boot_at and change.seq != last.seq:
+    """By rank. A boot has one beginning, even where one of the two does not know yet that an earlier event has moved
+    it; and of one boot the numbers almost always say it alone, for a tenth of the price."""
+    if change.boot != last.boot:
+        return change.rank > last.rank
+    if change.seq != last.seq:
         return (-1 if change.seq is None else change.seq) > (-1 if last.seq is None else last.seq)
-    return change.rank > last.rank
+    return change.rank[4:] > last.rank[4:]
 
 
 def transition(held: Held | None, change: Change) -> Held | None:

@@ -201,7 +201,7 @@ async def _lock(
         breakers = {breaker for breaker, _ in pairs}
         strangers = ledger.strangers(pairs)
         boots = {
-            (row.pair[1], row.event.boot)
+            (row.pair, row.event.boot)
             for _, rows in batches
             for row in rows
             if row.event.boot is not None
@@ -229,8 +229,5 @@ async def _lock(
 
 def _new_targets(rows: Iterable[Row], locked: Locked) -> dict[int, str]:
     """The targets that events name and the breakers do not have; the last one said wins."""
-    return {
-        row.pair[0]: row.event.target
-        for row in rows
-        if row.event.target and row.event.target != locked.breakers[row.pair[0]].target
-    }
+    said = {row.pair[0]: row.event.target for row in rows if row.event.target}
+    return {id: said[id] for id in said if said[id] != locked.breakers[id].target}

@@ -8,7 +8,7 @@ committed as those of a group that looks first. So are all that need anything re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from breakers.db import Connection
 from breakers.ingest.effects import Effects, Ending
@@ -43,7 +43,8 @@ class Draft:
         self._ids: set[str] = set()
         self._breakers: dict[int, Seen] = {}
         """As they will be found."""
-        self._targets: dict[int, str] = {}
+        self._said: dict[int, str] = {}
+        """The last targets that events name."""
 
     def judge_some(self, waiting: Sequence[AnyJob]) -> bool:
         """The next events of all that waits, in its order; whether there are more to judge."""
@@ -64,7 +65,7 @@ class Draft:
             self.is_open, self.is_spoiled = False, True
             return False
         make_lines(some)
-        self._note_targets(some)
+        self._said.update((row.pair[0], row.event.target) for row in some if row.event.target)
         self._rows += some
         del self._rest[:_SOME]
         if not self._rest:
@@ -105,44 +106,43 @@ class Draft:
             return event.boot is None and last.boot is None
         return event.boot == last.boot and row.occurred_at >= last.boot_at
 
-    def _note_targets(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            target = row.event.target
-            if target and target != self._breakers[row.pair[0]].target:
-                self._targets[row.pair[0]] = target
-
     async def write(self, connection: Connection, *, noted: Callable[[], object]) -> Effects:
         """Commits it. `noted` is called when all is in memory that it will leave behind. Raises Moved where a breaker
-        was not as expected; after any exception what is noted does not hold."""
+        was not as expected; on any exception what is noted is forgotten, and no longer holds for a later draft."""
         db = Statements(connection)
+        targets = {id: said for id, said in self._said.items() if said != self._breakers[id].target}
         spoke = self._memory.spoken.silent({row.pair[1] for row in self._rows})
         endings: list[Ending] = []
 
         def meanwhile(go_on: Callable[[], object]) -> None:
-            ids = sorted(self._breakers)
-            db.ask("lock_unmoved", breakers=ids, changes=[self._breakers[id].change for id in ids])
-            if spoke:
-                db.ask("touch_instances", instances=sorted(spoke))
             self._judging.write_up()
             go_on()
-            endings.append(Ending(db, self._judging, targets=self._targets, are_there=True))
+            endings.append(Ending(db, self._judging, targets=targets, are_there=True))
             go_on()
-            self._note(endings[0].changed)
+            self._note(endings[0].changed, targets)
             self._memory.spoken.note(spoke)
             noted()
 
-        async with db.all_or_nothing():
-            db.ask("begin")
-            await insert(db, self._rows, meanwhile=meanwhile, ahead=True)
-            effects = await endings[0].effects()
+        try:
+            async with db.all_or_nothing():
+                db.ask("begin")
+                ids = sorted(self._breakers)
+                changes = [self._breakers[id].change for id in ids]
+                db.ask("lock_unmoved", breakers=ids, changes=changes)
+                if spoke:
+                    db.ask("touch_instances", instances=sorted(spoke))
+                await insert(db, self._rows, meanwhile=meanwhile, ahead=True)
+                effects = await endings[0].effects()
+        except BaseException:
+            self._memory.states.forget_some(self._breakers)
+            self._memory.spoken.forget(spoke)
+            raise
         effects.answers = {job: [Stored.ACCEPTED] * len(job.events) for job in self.jobs}
         return effects
 
-    def _note(self, changed: Set[int]) -> None:
+    def _note(self, changed: Set[int], targets: Mapping[int, str]) -> None:
         left = {
-            id: Seen(
-                self._breakers[id].change + 1, self._targets.get(id, self._breakers[id].target)
-            )
+            id: Seen(self._breakers[id].change + 1, targets.get(id, self._breakers[id].target))
             for id in changed
         }
         self._memory.states.note(self._judging.known, self._breakers, left)

@@ -15,6 +15,8 @@ from breakers.ingest.row import Pair, Row
 from breakers.ingest.statements import Statements
 from breakers.states import Held
 
+_APART_MAX = 8
+
 
 class RankMoved(Exception):
     """Boots of these instances changed places, and with them maybe the state of each of their breakers:
@@ -53,12 +55,12 @@ class Ledger(Judging):
         *,
         whole: Set[int],
         under_lock: Mapping[int, Seen],
-        boots: Set[tuple[int, str]],
+        boots: Set[tuple[Pair, str]],
         strangers: Set[Pair] = frozenset(),
         answers: Sequence[Sequence[Any]] = (),
     ) -> None:
         """The states of `pairs`, whose breakers are locked and are as this; of the instances in `whole` these
-        are all there are. `boots` are those that events name; `answers` end with those on `strangers`, if
+        are all there are. `boots` are those in which events say they are; `answers` end with those on `strangers`, if
         there are any."""
         self._whole = whole
         known = self._remembered.known(pairs - strangers, under_lock)
@@ -70,14 +72,19 @@ class Ledger(Judging):
             known |= known_of(moved, (await self._db.answers())[-1])
         self.read_again = {instance for _, instance in strangers | moved}
         self.put({pair: known[pair] for pair in pairs})
-        # Where another boot speaks than the last, its rank decides, and it may have changed meanwhile.
-        strange = {instance for instance, _ in boots - self.boots.keys()} | whole
+        # Where another boot speaks than the last, its rank decides, and it may have changed meanwhile: by an event of
+        # another breaker, too, which leaves the change numbers of these alone.
+        strange = {pair[1] for pair, boot in boots if not self._speaks_last(pair, boot)} | whole
         asked = {instance for _, instance in strangers}
         if strangers:
             self._take_boots(asked, answers[-1])
         if strange - asked:
             found = await self._db.fetch("load_boots", instances=sorted(strange - asked))
             self._take_boots(strange - asked, found)
+
+    def _speaks_last(self, pair: Pair, boot: str) -> bool:
+        held = self.held(pair)
+        return held is not None and held.last.boot == boot
 
     def _ask_states(self, pairs: Set[Pair]) -> None:
         self._db.ask(
@@ -157,13 +164,14 @@ class Ledger(Judging):
 
     async def _note_disorder(self, reranked: Set[Pair]) -> None:
         if self._unsure:
-            came = [(*pair, at) for pair, ats in self._unsure.items() for at in ats]
-            breakers, instances, times = zip(*came, strict=True)
+            came = [(*pair, *span) for pair, ats in self._unsure.items() for span in _spans(ats)]
+            breakers, instances, firsts, lasts = zip(*came, strict=True)
             await self._db.execute(
                 "note_disorder",
                 breakers=list(breakers),
                 instances=list(instances),
-                times=list(times),
+                firsts=list(firsts),
+                lasts=list(lasts),
             )
         if reranked:
             await self._db.execute("note_all_disordered", **_columns(reranked))
@@ -183,6 +191,16 @@ class Ledger(Judging):
             pair: Held(change_of(row.state, row.at, row), row.since, row.not_closed_since)
             for pair, row in found.items()
         }
+
+
+def _spans(times: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
+    """From when to when history is to be looked at for what came at these times: of many those before the widest gap,
+    which are late, and those behind it, for around each time all between its neighbours is read."""
+    if len(times) <= _APART_MAX:
+        return [(at, at) for at in times]
+    ordered = sorted(times)
+    gap = max(range(1, len(ordered)), key=lambda at: ordered[at] - ordered[at - 1])
+    return [(ordered[0], ordered[gap - 1]), (ordered[gap], ordered[-1])]
 
 
 def _columns(pairs: Iterable[Pair]) -> dict[str, list[int]]:

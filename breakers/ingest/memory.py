@@ -18,9 +18,5 @@ class Memory:
         """Something was not as remembered: look again."""
         self.registry.forget()
         self.partitions.forget()
-        self.forget_states()
-
-    def forget_states(self) -> None:
-        """What was noted of a commit does not hold: look again at what it was about."""
         self.states.forget()
         self.spoken = Spoken()

@@ -121,10 +121,12 @@ class Writer:
                     _log.exception("group not committed", jobs=len(group))
                     self._answer_all(group, Overloaded(f"Not stored: {type(problem).__name__}."))
                 finally:
+                    self._answer_all(group, Overloaded("The server is stopping."))
                     self._weight -= sum(job.weight for job in group)
         finally:
             await self._let_go()
-        self._idle.set()
+        if not self._waiting:
+            self._idle.set()
 
     async def _connection(self) -> Connection:
         """That of the group before, as long as there is always a next: the pool asks each whether it lives."""
@@ -268,8 +270,7 @@ class Writer:
         try:
             return await draft.write(await self._connection(), noted=self._begin_draft)
         except BaseException:
-            self._draft = None
-            self._memory.forget_states()
+            self._draft = None  # what it was built on does not hold
             raise
 
     async def _commit_with_retries(self, group: Sequence[AnyJob], draft: Draft | None) -> Effects:

@@ -57,6 +57,13 @@ class Remembered:
         self._breakers.clear()
         self._pairs = 0
 
+    def forget_some(self, breakers: Iterable[int]) -> None:
+        """What was noted of them does not hold after all."""
+        for breaker in breakers:
+            one = self._breakers.pop(breaker, None)
+            if one is not None:
+                self._pairs -= len(one.instances)
+
     def of(self, breaker: int) -> Breaker:
         """What is remembered of it, which may be nothing."""
         return self._breakers.get(breaker, _NOTHING)
@@ -77,7 +84,7 @@ class Remembered:
     def note(
         self, known: Mapping[Pair, Known], before: Mapping[int, Seen], after: Mapping[int, Seen]
     ) -> None:
-        """What a commit leaves behind; where it does not hold after all, all is to be forgotten. `before` are the
+        """What a commit leaves behind; where it does not hold after all, it is to be forgotten. `before` are the
         breakers as it found them under lock, `after` those that it changed."""
         if self._pairs + len(known) > _PAIRS_MAX:
             self.forget()
@@ -85,7 +92,7 @@ class Remembered:
             now = after.get(breaker) or before[breaker]
             one = self.of(breaker)
             if one.seen is not now:
-                if one.seen.change not in (before[breaker].change, now.change):
+                if one.seen.change != before[breaker].change:
                     self._pairs -= len(one.instances)
                     one = self._breakers[breaker] = Breaker(now, {})
                 one.seen = now

@@ -10,20 +10,20 @@ FROM (
            h.occurred_at > lag(h.occurred_at) OVER (PARTITION BY came.number
                ORDER BY h.boot_at DESC NULLS LAST, h.boot COLLATE "C" DESC NULLS LAST, h.seq DESC NULLS LAST,
                         h.occurred_at DESC, h.origin DESC, h.event_id COLLATE "C" DESC) AS amiss
-    FROM unnest(%(breakers)s::bigint[], %(instances)s::bigint[], %(times)s::timestamptz[])
-        WITH ORDINALITY AS came (breaker_id, instance_id, at, number)
+    FROM unnest(%(breakers)s::bigint[], %(instances)s::bigint[], %(firsts)s::timestamptz[], %(lasts)s::timestamptz[])
+        WITH ORDINALITY AS came (breaker_id, instance_id, first, last, number)
     CROSS JOIN LATERAL (
         SELECT max(e.occurred_at) AS at FROM event e
         WHERE e.breaker_id = came.breaker_id AND e.instance_id = came.instance_id AND e.type = 'state_change'
-          AND e.occurred_at < came.at
+          AND e.occurred_at < came.first
     ) before
     CROSS JOIN LATERAL (
         SELECT min(e.occurred_at) AS at FROM event e
         WHERE e.breaker_id = came.breaker_id AND e.instance_id = came.instance_id AND e.type = 'state_change'
-          AND e.occurred_at > came.at
+          AND e.occurred_at > came.last
     ) after
     JOIN state_history h ON h.breaker_id = came.breaker_id AND h.instance_id = came.instance_id
-        AND (h.is_checkpoint OR h.occurred_at >= coalesce(before.at, came.at) AND h.occurred_at <= coalesce(after.at, came.at))
+        AND (h.is_checkpoint OR h.occurred_at >= coalesce(before.at, came.first) AND h.occurred_at <= coalesce(after.at, came.last))
 ) around
 WHERE amiss
 ON CONFLICT DO NOTHING

@@ -223,6 +223,36 @@ async def test_what_was_judged_on_a_group_that_is_cut_off_is_not_taken_for_what_
     await is_as_history_says([waited_for[0], events[0], instead, events[2]])
 
 
+async def test_the_target_that_was_said_last_wins(committed: list[int]) -> None:
+    """Also where it is the one that the breaker had before."""
+    async with writer() as one:
+        await send(one, happened(1, target="db"))
+        async with held_up():
+            answers = [send(one, happened(2))]
+            await wait_for_a_lock()
+            answers += [send(one, happened(3, target="other")), send(one, happened(4, target="db"))]
+        for answer in answers:
+            await answer
+
+    assert committed == [1, 2]
+    assert (await Breaker.objects.aget()).target == "db"
+
+
+async def test_who_is_being_stored_when_the_writer_stops_is_told(committed: list[int]) -> None:
+    async with writer() as one:
+        await send(one, happened(1))
+        async with held_up():
+            answers = [send(one, happened(2))]
+            await wait_for_a_lock()
+            answers.append(send(one, happened(3)))
+            await one.stop(within_s=0.1)
+            for answer in answers:
+                with pytest.raises(Overloaded):
+                    await answer
+
+    assert committed == []
+
+
 async def test_a_snapshot_and_a_change_of_one_id_and_time_are_one_event(
     committed: list[int],
 ) -> None:

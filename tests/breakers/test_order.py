@@ -1,0 +1,81 @@
+"""The one order of state changes, where what is remembered of a boot's beginning is older than the truth, and where
+very many come at once."""
+
+from __future__ import annotations
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from breakers.history.rebuild import rebuild
+from breakers.ingest.jobs import Stored
+from breakers.models import BreakerInstance
+from breakers.states import State
+from tests.breakers.test_drafts import happened, send, writer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def states() -> dict[str, tuple[str, int | None]]:
+    found = BreakerInstance.objects.select_related("breaker")
+    return {one.breaker.name: (one.state, one.seq) async for one in found}
+
+
+async def is_as_history_says() -> None:
+    assert await sync_to_async(lambda: list(rebuild(write=False)))() == []
+
+
+@pytest.mark.parametrize("order", ["xy", "yx"])
+async def test_a_boot_has_one_beginning_for_all_breakers_of_its_instance(order: str) -> None:
+    """The second breaker's first event makes the boot older than the first breaker knows it."""
+    async with writer() as one:
+        await send(one, happened(10, State.CLOSED, breaker="y", seq=1))
+        await send(one, happened(5, State.CLOSED, breaker="x", seq=5))
+        last = {
+            "x": happened(20, breaker="x", seq=3),
+            "y": happened(20, breaker="y", seq=9),
+        }
+        await send(one, *(last[breaker] for breaker in order))
+
+    assert await states() == {"x": ("closed", 5), "y": ("open", 9)}
+    await is_as_history_says()
+
+
+async def test_boots_change_places_by_an_event_of_another_breaker_at_another_process() -> None:
+    async with writer() as one, writer() as other:
+        await send(one, happened(10, State.CLOSED, breaker="y", boot="a", seq=1))
+        await send(one, happened(20, State.CLOSED, breaker="z", boot="b", seq=1))
+        await send(other, happened(5, State.CLOSED, breaker="x", boot="b", seq=1))
+        await send(
+            one,
+            happened(30, breaker="y", boot="b", seq=7),
+            happened(30, breaker="z", boot="b", seq=7),
+        )
+
+    assert (await states())["y"] == ("closed", 1)
+    await is_as_history_says()
+
+
+async def test_a_thousand_events_of_one_breaker_of_which_the_first_is_late() -> None:
+    """What is looked at in history does not grow with their square."""
+    async with writer() as one:
+        await send(one, happened(10))
+        told = await send(one, happened(9), *map(happened, range(11, 1010)))
+
+    assert told == [Stored.ACCEPTED] * 1000
+    assert await states() == {"catalog": ("open", 1009)}
+    await is_as_history_says()
+
+
+async def test_disorder_is_found_wherever_many_late_events_bring_it() -> None:
+    """Numbers and times contradict each other at both ends of what came."""
+    late = [happened(number, State.CLOSED) for number in range(20, 40)]
+    late[0] = happened(20, State.CLOSED, seq=45)
+    late[19] = happened(39, State.CLOSED, seq=12)
+    async with writer() as one:
+        await send(one, *(happened(number) for number in (10, 50, 60)))
+        await send(one, *late)
+        await send(one, happened(61, seq=44))
+        await send(one, happened(62, State.HALF_OPEN, seq=61))
+
+    assert await states() == {"catalog": ("half_open", 61)}
+    await is_as_history_says()
