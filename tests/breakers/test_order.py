@@ -10,7 +10,7 @@ from breakers.history.rebuild import rebuild
 from breakers.ingest.jobs import Stored
 from breakers.models import BreakerInstance
 from breakers.states import State
-from tests.breakers.test_drafts import happened, send, writer
+from tests.support.writing import happened, send, writer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
