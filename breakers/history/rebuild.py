@@ -43,13 +43,16 @@ def rebuild(*, write: bool, services: Sequence[int] | None = None) -> Iterator[D
 
 def _mend_service(service: int) -> Iterator[Difference]:
     _fetch("lock", service=service)
+    reranked = set()
     for instance, boot, first_at in _fetch("boots_amiss", service=service):
         yield Difference(f"boot {boot} of instance {instance}", "another beginning", str(first_at))
+        reranked.add(instance)
         if first_at is None:
             _run(_SQL["drop_boot"], instance=instance, boot=boot)
         else:
             _run(_SQL["set_boot"], instance=instance, boot=boot, first_at=first_at)
-    changed = set()
+    # Whoever remembers these breakers remembers with them when the boots of their instances began.
+    changed = {row.breaker_id for row in _fetch("breakers_of", instances=sorted(reranked))}
     for row in _fetch("differences", service=service):
         yield Difference(
             f"breaker {row.breaker_id} in instance {row.instance_id}",

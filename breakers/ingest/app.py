@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 from breakers import asgi
 from breakers.access import Actor
-from breakers.errors import CallError
+from breakers.errors import CallError, Overloaded
 from breakers.ingest.endpoint import (
     IngestEndpoint,
     NotUnderstood,
@@ -19,7 +21,7 @@ from breakers.ingest.endpoint import (
 from breakers.ingest.formats import NotUnderstood as FormatError
 from breakers.ingest.formats import formats
 from breakers.ingest.pace import Pace
-from breakers.ingest.queue import Writer
+from breakers.ingest.queue import WAITING_MAX, Writer
 from breakers.ingest.sort import Sorting
 from breakers.keyring import Keyring
 
@@ -41,6 +43,8 @@ class IngestApp(IngestEndpoint):
     def __init__(self, *, keyring: Keyring, writer: Writer, pace: Pace) -> None:
         super().__init__(keyring=keyring, writer=writer, pace=pace)
         self._reading = asyncio.Lock()
+        self._unread = 0
+        """Events of the requests that wait for their turn to be looked at."""
 
     async def _take(
         self, actor: Actor, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
@@ -59,13 +63,25 @@ class IngestApp(IngestEndpoint):
             found.take(items)
             done = self._submit(found, by=actor)
         else:
-            async with self._reading:
+            async with self._turn_for(len(items)):
                 for start in range(0, len(items), _SOME):
                     found.take(items[start : start + _SOME])
                     await asyncio.sleep(0)
                 done = self._submit(found, by=actor)
         duplicates = await self._stored(found, done)
         await _tell(send, found, total=len(items), duplicates=duplicates)
+
+    @contextlib.asynccontextmanager
+    async def _turn_for(self, events: int) -> AsyncIterator[None]:
+        """Raises Overloaded where more wait already than are to wait for the database."""
+        if self._unread + events > WAITING_MAX:
+            raise Overloaded("Too much waits to be looked at.", retry_after=2)
+        self._unread += events
+        try:
+            async with self._reading:
+                yield
+        finally:
+            self._unread -= events
 
 
 async def _tell(send: asgi.Send, found: Sorting, *, total: int, duplicates: int) -> None:

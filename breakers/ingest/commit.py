@@ -124,7 +124,8 @@ async def _commit(
     targets = _new_targets(accepted, locked)
     decided = await decisions.decide_all([job for job in jobs if not isinstance(job, Batch)])
     targets |= decisions.new_targets
-    effects = await Ending(db, ledger, targets=targets, applied=decisions.applied).effects()
+    ending = Ending.ask(db, ledger, targets=targets, applied=decisions.applied)
+    effects = await ending.effects()
     effects.answers = dict[AnyJob, Any](outcomes.items()) | decided
     effects.wished = outrun.services
     memory.states.note(ledger.known, locked.breakers, effects.left)

@@ -112,16 +112,16 @@ class Draft:
         db = Statements(connection)
         targets = {id: said for id, said in self._said.items() if said != self._breakers[id].target}
         spoke = self._memory.spoken.silent({row.pair[1] for row in self._rows})
-        endings: list[Ending] = []
 
-        def meanwhile(go_on: Callable[[], object]) -> None:
+        def meanwhile(go_on: Callable[[], object]) -> Ending:
             self._judging.write_up()
             go_on()
-            endings.append(Ending(db, self._judging, targets=targets, are_there=True))
+            ending = Ending.ask(db, self._judging, targets=targets, are_there=True)
             go_on()
-            self._note(endings[0].changed, targets)
+            self._note(ending.changed, targets)
             self._memory.spoken.note(spoke)
             noted()
+            return ending
 
         try:
             async with db.all_or_nothing():
@@ -131,8 +131,8 @@ class Draft:
                 db.ask("lock_unmoved", breakers=ids, changes=changes)
                 if spoke:
                     db.ask("touch_instances", instances=sorted(spoke))
-                await insert(db, self._rows, meanwhile=meanwhile, ahead=True)
-                effects = await endings[0].effects()
+                ending = await insert(db, self._rows, meanwhile=meanwhile, ahead=True)
+                effects = await ending.effects()
         except BaseException:
             self._memory.states.forget_some(self._breakers)
             self._memory.spoken.forget(spoke)

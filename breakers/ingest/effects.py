@@ -27,27 +27,35 @@ class Effects:
     """Services in which something is wished anew."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Ending:
-    """Asks for all to be stored and committed. `targets` are the new ones of breakers; of those in `applied` an
-    instance said what it has applied. Where all breaker instances `are_there`, their states are only moved."""
+    """What was asked of PostgreSQL last in a group, and where its answers will be."""
 
-    def __init__(
-        self,
+    db: Statements
+    changed: set[int]
+    is_judged: bool
+    """Whether something was put into the outbox in any case."""
+    looked: list[int]
+    touched: int | None
+
+    @classmethod
+    def ask(
+        cls,
         db: Statements,
         judging: Judging,
         *,
         targets: Mapping[int, str],
         applied: Set[int] = frozenset(),
         are_there: bool = False,
-    ) -> None:
-        self._db = db
+    ) -> Ending:
+        """Asks for all to be stored and committed. `targets` are the new ones of breakers; of those in `applied` an
+        instance said what it has applied. Where all breaker instances `are_there`, their states are only moved."""
         states, news = judging.write_up()
         if states:
             db.ask("move_states" if are_there else "store_states", **states)
         if news:
             db.ask("fill_outbox", **news)
-        self._is_judged = news is not None
-        self._looked = [
+        looked = [
             db.ask(name, breakers=sorted(breakers))
             for name, breakers in (
                 ("look_at_sampled", judging.sampled),
@@ -55,20 +63,24 @@ class Ending:
             )
             if breakers
         ]
-        self.changed = judging.changed | targets.keys()
-        self._touched: int | None = None
-        if self.changed:
-            ids = sorted(self.changed)
-            news_of = [targets.get(id) for id in ids]
-            self._touched = db.ask("touch_breakers", breakers=ids, targets=news_of)
+        changed = judging.changed | targets.keys()
+        touched = None
+        if changed:
+            ids = sorted(changed)
+            touched = db.ask(
+                "touch_breakers", breakers=ids, targets=[targets.get(id) for id in ids]
+            )
         db.ask("commit")
+        return cls(
+            db=db, changed=changed, is_judged=news is not None, looked=looked, touched=touched
+        )
 
     async def effects(self) -> Effects:
         """Has it done."""
-        answers = await self._db.answers()
-        touched = () if self._touched is None else answers[self._touched]
+        answers = await self.db.answers()
+        touched = () if self.touched is None else answers[self.touched]
         return Effects(
             changed=self.changed,
             left={id: Seen(change, target) for id, change, target in touched},
-            judged=self._is_judged or any(answers[place] for place in self._looked),
+            judged=self.is_judged or any(answers[place] for place in self.looked),
         )

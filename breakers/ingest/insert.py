@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
+from typing import TypeVar
 
 from breakers.ingest.row import Key, Row
 from breakers.ingest.rows import (
@@ -16,6 +17,7 @@ from breakers.ingest.rows import (
 )
 from breakers.ingest.statements import Statements
 
+Made = TypeVar("Made")
 _FEW = 12
 """Rows that are inserted rather than copied, for the sake of two round trips."""
 
@@ -24,13 +26,13 @@ async def insert(
     db: Statements,
     rows: Sequence[Row],
     *,
-    meanwhile: Callable[[Callable[[], object]], object],
+    meanwhile: Callable[[Callable[[], object]], Made],
     ahead: bool = False,
-) -> None:
+) -> Made:
     """Adds rows to history: one that is there already fails the transaction (UniqueViolation).
 
     `meanwhile` is called once, while PostgreSQL is at work where they are many, and with what it is to call now and
-    then. Many go `ahead` of all that was asked, but for BEGIN.
+    then; what it makes is given back. Many go `ahead` of all that was asked, but for BEGIN.
     """
     events, snapshots = by_table(rows)
     if len(rows) <= _FEW:
@@ -38,20 +40,19 @@ async def insert(
             db.ask("insert_events", **columns_of_events(events))
         if snapshots:
             db.ask("insert_snapshots", **columns_of_snapshots(snapshots))
-        meanwhile(_nothing)
-        return
+        return meanwhile(_nothing)
     # Neighbours in an index that come one after the other find its pages at hand: a fifth of the cost of a row.
     events.sort(key=attrgetter("pair"))
-    is_first = True
+    made: list[Made] = []
     for name, as_lines, some in (
         ("copy_events", events_as_lines, events),
         ("copy_snapshots", snapshots_as_lines, snapshots),
     ):
         if some:
             async with db.copying(name, partial(as_lines, some), ahead=ahead) as go_on:
-                if is_first:
-                    meanwhile(go_on)
-            is_first = False
+                if not made:
+                    made.append(meanwhile(go_on))
+    return made[0]
 
 
 async def insert_new(db: Statements, rows: Sequence[Row]) -> set[Key]:

@@ -266,9 +266,9 @@ class Writer:
             self._answer_all(held, problem)
         return free
 
-    async def _write_draft(self, draft: Draft) -> Effects:
+    async def _write_draft(self, connection: Connection, draft: Draft) -> Effects:
         try:
-            return await draft.write(await self._connection(), noted=self._begin_draft)
+            return await draft.write(connection, noted=self._begin_draft)
         except BaseException:
             self._draft = None  # what it was built on does not hold
             raise
@@ -279,10 +279,13 @@ class Writer:
         care = Care(repeats=self._careful_for > 0)
         for attempt in range(1, _TRIES + 1):
             try:
+                connection = await self._connection()
+                # Who was told while the pool had none that it is not stored is not to be stored.
+                if any(job.done.done() for job in group):
+                    draft, group = None, [job for job in group if not job.done.done()]
                 if draft is not None:
                     written, draft = draft, None
-                    return await self._write_draft(written)
-                connection = await self._connection()
+                    return await self._write_draft(connection, written)
                 return await commit_group(connection, self._memory, group, care=care)
             except RankMoved as moved:
                 if attempt == _TRIES:

@@ -32,6 +32,9 @@ DELETE FROM boot WHERE instance_id = %(instance)s AND boot = %(boot)s
 INSERT INTO boot (instance_id, boot, first_at) VALUES (%(instance)s, %(boot)s, %(first_at)s)
 ON CONFLICT (instance_id, boot) DO UPDATE SET first_at = EXCLUDED.first_at
 
+-- name: breakers_of
+SELECT DISTINCT breaker_id FROM breaker_instance WHERE instance_id = ANY(%(instances)s)
+
 -- name: differences
 -- The breaker instances of a service that are not what history says; what it says nothing of is unknown. One
 -- statement sees one moment, and the writer commits events and states together: it needs no lock to be right.

@@ -13,6 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
+from breakers.db import make_pool
 from breakers.errors import Overloaded
 from breakers.history.rebuild import rebuild
 from breakers.ingest.draft import Draft
@@ -271,6 +272,20 @@ async def test_who_was_told_that_it_is_not_stored_is_not_stored_afterwards() -> 
     assert isinstance(late.exception(), TimeoutError)
     assert await state() == ("open", 4)
     await is_as_history_says([events[0], events[1], events[3]])
+
+
+async def test_who_is_told_while_no_connection_is_to_be_had_is_not_stored_afterwards() -> None:
+    events = [happened(number) for number in range(1, 4)]
+    async with make_pool(size=1, prepares=False) as pool, writer(pool) as one:
+        await send(one, events[0])
+        async with pool.connection():
+            late, other = send(one, events[1]), send(one, events[2])
+            await aeventually(lambda: pool.get_stats()["requests_waiting"] == 1)
+            late.set_exception(TimeoutError())
+        assert await other == [Stored.ACCEPTED]
+
+    assert isinstance(late.exception(), TimeoutError)
+    await is_as_history_says([events[0], events[2]])
 
 
 async def test_a_connection_that_is_cut_in_a_commit_stores_nothing_of_what_was_judged_on_it() -> (

@@ -3,12 +3,14 @@ very many come at once."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from asgiref.sync import sync_to_async
 
 from breakers.history.rebuild import rebuild
 from breakers.ingest.jobs import Stored
-from breakers.models import BreakerInstance
+from breakers.models import Boot, BreakerInstance
 from breakers.states import State
 from tests.support.writing import happened, send, writer
 
@@ -52,6 +54,21 @@ async def test_boots_change_places_by_an_event_of_another_breaker_at_another_pro
         )
 
     assert (await states())["y"] == ("closed", 1)
+    await is_as_history_says()
+
+
+async def test_a_beginning_that_was_wrong_and_is_mended_is_remembered_by_nobody() -> None:
+    async with writer() as one, writer() as other:
+        await send(one, happened(10, boot="a", seq=1))
+        await send(one, happened(20, State.CLOSED, boot="b", seq=1))
+        true = await Boot.objects.aget(boot="b")
+        await Boot.objects.filter(pk=true.pk).aupdate(first_at=true.first_at - timedelta(hours=1))
+        await send(other, happened(30, State.HALF_OPEN, boot="b", seq=2))
+
+        await sync_to_async(lambda: list(rebuild(write=True)))()
+        await send(other, happened(15, boot="b", seq=3))
+
+    assert await states() == {"catalog": ("open", 3)}
     await is_as_history_says()
 
 

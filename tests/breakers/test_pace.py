@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breakers.access import Actor
-from breakers.ingest import queue
+from breakers.ingest import app, queue
 from breakers.ingest.pace import EVENTS_PER_SECOND, Pace
 from breakers.models import Event, Scope
 from tests.support.make import make_key
@@ -158,3 +158,16 @@ async def test_a_full_queue_turns_away_and_loses_nothing(
     assert refused.status_code == 503
     assert int(refused.headers["retry-after"]) > 0
     assert await Event.objects.acount() == 10
+
+
+async def test_no_more_events_wait_to_be_looked_at_than_to_be_stored(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "WAITING_MAX", 2500)
+    monkeypatch.setattr(app, "_SOME", 1)  # a turn of the loop for each, in which all others come
+
+    answers = await asyncio.gather(*(web.post_events(*[{}] * 1000) for _ in range(8)))
+
+    assert {answer.status_code for answer in answers} == {422, 503}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+    assert (await web.post_events(*[{}] * 1000)).status_code == 422

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from breakers.db import make_pool
+from breakers.db import Pool, make_pool
 from breakers.ingest.effects import Effects
 from breakers.ingest.jobs import Batch, Outcome
 from breakers.ingest.queue import Writer
@@ -42,12 +42,14 @@ def happened(number: int, to: State | None = State.OPEN, **fields: Any) -> Happe
 
 
 @asynccontextmanager
-async def writer() -> AsyncIterator[Writer]:
+async def writer(pool: Pool | None = None) -> AsyncIterator[Writer]:
+    """On connections of its own, or on these."""
+
     async def nobody_is_told(effects: Effects) -> None:
         pass
 
-    async with make_pool(size=2, prepares=False) as pool:
-        one = Writer(pool, committed=nobody_is_told)
+    async with make_pool(size=2, prepares=False) if pool is None else nullcontext(pool) as its:
+        one = Writer(its, committed=nobody_is_told)
         one.start()
         yield one
         await one.stop()
