@@ -44,6 +44,22 @@ async def test_a_column_that_is_widened_under_a_running_process_costs_no_event(
     assert [answer.json().get("accepted") for answer in answers] == [1] * 8
 
 
+async def test_while_tables_are_of_another_version_senders_are_asked_to_come_again(
+    web: Web, superuser_url: str
+) -> None:
+    with psycopg.connect(superuser_url, autocommit=True) as superuser:
+        superuser.execute("ALTER TABLE outbox RENAME TO outbox_of_another_version")
+        try:
+            refused = await web.post_events(event("catalog"), event("users"))
+        finally:
+            superuser.execute("ALTER TABLE outbox_of_another_version RENAME TO outbox")
+
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) > 0
+    again = await web.post_events(event("catalog"), event("users"))
+    assert (again.status_code, again.json()["accepted"]) == (202, 2)
+
+
 async def test_a_connection_that_a_migration_has_outdated_is_not_used_again(
     transactional_db: None, superuser_url: str
 ) -> None:
