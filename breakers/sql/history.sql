@@ -2,7 +2,8 @@
 
 -- name: note_disorder
 -- Changes that came late, or rank above one that was later: notes the breaker instances in which ranks and times
--- disagree around them. Of all others, the latest change by time is the state.
+-- disagree around them. Of all others, the latest change by time is the state. OFFSET 0 keeps the pair's conditions
+-- inside the view, where an index serves them: joined to it, all of history is read.
 INSERT INTO disorder (breaker_id, instance_id)
 SELECT DISTINCT breaker_id, instance_id
 FROM (
@@ -22,8 +23,13 @@ FROM (
         WHERE e.breaker_id = came.breaker_id AND e.instance_id = came.instance_id AND e.type = 'state_change'
           AND e.occurred_at > came.last
     ) after
-    JOIN state_history h ON h.breaker_id = came.breaker_id AND h.instance_id = came.instance_id
-        AND (h.is_checkpoint OR h.occurred_at >= coalesce(before.at, came.first) AND h.occurred_at <= coalesce(after.at, came.last))
+    CROSS JOIN LATERAL (
+        SELECT * FROM state_history h
+        WHERE h.breaker_id = came.breaker_id AND h.instance_id = came.instance_id
+          AND (h.is_checkpoint
+               OR h.occurred_at >= coalesce(before.at, came.first) AND h.occurred_at <= coalesce(after.at, came.last))
+        OFFSET 0
+    ) h
 ) around
 WHERE amiss
 ON CONFLICT DO NOTHING

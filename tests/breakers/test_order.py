@@ -3,18 +3,27 @@ very many come at once."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
+from psycopg import sql
 
 from breakers.history.rebuild import rebuild
 from breakers.ingest.jobs import Stored
 from breakers.models import Boot, BreakerInstance
+from breakers.sql import statements
 from breakers.states import State
 from tests.support.writing import happened, send, writer
 
 pytestmark = pytest.mark.django_db(transaction=True)
+_LATE = statements("history")["note_disorder"]
+_PLACES = {"breakers": 1, "instances": 2, "firsts": 3, "lasts": 4}
 
 
 async def states() -> dict[str, tuple[str, int | None]]:
@@ -96,3 +105,44 @@ async def test_disorder_is_found_wherever_many_late_events_bring_it() -> None:
 
     assert await states() == {"catalog": ("half_open", 61)}
     await is_as_history_says()
+
+
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+async def test_around_a_late_event_nothing_is_read_of_what_others_have_said(plan: str) -> None:
+    async with writer() as one:
+        await send(one, happened(1), happened(3, State.CLOSED), happened(5))
+        await send(one, happened(1, breaker="other"))
+    own, other = [one async for one in BreakerInstance.objects.order_by("breaker__name").values()]
+    async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as connection:
+        await connection.execute(
+            """
+            INSERT INTO event (service_id, event_id, occurred_at, breaker_id, instance_id, type, to_state, cause, origin)
+            SELECT service_id, 'copy ' || n, occurred_at + n * interval '1 microsecond', breaker_id, instance_id, type,
+                   to_state, cause, origin
+            FROM event, generate_series(1, 20000) n WHERE breaker_id = %s
+            """,
+            [other["breaker_id"]],
+        )
+        await connection.execute("ANALYZE event")
+        await connection.execute(f"SET LOCAL plan_cache_mode = {plan}")
+        await connection.execute(
+            "PREPARE late (bigint[], bigint[], timestamptz[], timestamptz[]) AS "
+            + re.sub(r"%\((\w+)\)s", lambda name: f"${_PLACES[name[1]]}", _LATE)
+        )
+        explained = await connection.execute(
+            sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE late ({})").format(
+                sql.SQL(", ").join(
+                    [[own["breaker_id"]], [own["instance_id"]], [own["at"]], [own["at"]]]
+                )
+            )
+        )
+        [(([told],))] = await explained.fetchall()
+
+    assert sum(rows_of(told["Plan"])) < 100
+
+
+def rows_of(node: dict[str, Any]) -> Iterator[int]:
+    """How many rows were looked at, step by step."""
+    yield node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+    for below in node.get("Plans", ()):
+        yield from rows_of(below)
