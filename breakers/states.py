@@ -1,6 +1,6 @@
 """The states of a breaker instance, their gravity, and the one order that decides between events.
 
-Everything here is pure. History over many events is ranked by PostgreSQL (`derived_states`, migration 0010), and a
+Everything here is pure. History over many events is ranked by PostgreSQL (`derived_states`, migrations 0010 and 0026), and a
 property test holds the two against each other.
 """
 
@@ -51,12 +51,11 @@ CALM = frozenset({State.CLOSED, State.FORCED_CLOSED, State.UNKNOWN})
 """States in which nothing is refused, as far as anybody knows; any other is an outage that has a beginning."""
 
 
-Rank = tuple[bool, datetime, str, int, datetime, bool, str]
+Rank = tuple[bool, datetime, str, int, datetime, str]
 """Where a state change stands in the history of its breaker instance; the highest is the state.
 
 Boots come first, ranked by their earliest `occurred_at`, then by name, so that two boots with the same
-beginning still have one order; then `seq`, time, and id. What is absent comes before what is there, and at
-the same instant the server's word comes after the agent's.
+beginning still have one order; then `seq`, time, and id. What is absent comes before what is there.
 """
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -84,7 +83,6 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             self.boot or "",
             -1 if self.seq is None else self.seq,
             self.occurred_at,
-            self.origin is Origin.SERVER,
             self.event_id,
         )
 

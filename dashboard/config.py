@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 RUN_FILE = "run.json"
@@ -122,11 +122,25 @@ def _read_key(path: Path) -> str:
 @cache
 def load() -> Config:
     """The configuration of this process."""
-    config = Config()
+    config = of_environment()
     try:
         return _completed(config)
     except Damaged as damaged:
         sys.exit(str(damaged))
+
+
+def of_environment() -> Config:
+    """What the environment says, and nothing else; ends the program where that cannot be."""
+    try:
+        return Config()
+    except ValidationError as wrong:
+        errors = wrong.errors(include_url=False, include_input=False, include_context=False)
+        sys.exit("\n".join(_told(**error) for error in errors))
+
+
+def _told(*, loc: tuple[int | str, ...], msg: str, **_: object) -> str:
+    """A wrong setting by the name of its variable; not what it is, which may be a secret."""
+    return f"{'.'.join(map(str, loc)).upper()} is not right: {msg[:1].lower()}{msg[1:]}."
 
 
 def _completed(config: Config) -> Config:

@@ -136,13 +136,26 @@ def _describe_kinds(schemas: dict[str, Any]) -> None:
     ]
 
 
+_EVENTS_IN = f"""One event, or an array of at most {EVENTS_MAX}, of at most 1 MiB also once it is expanded \
+(`Content-Encoding: gzip`). Each stands or falls alone, and the answer comes after the commit.
+
+The same as lines of JSON (`application/x-ndjson`), or as CloudEvents: one (`application/cloudevents+json`), an array of \
+them (`application/cloudevents-batch+json`), or in binary mode, with `ce-id`, `ce-time`, `ce-source`, `ce-type` and \
+`ce-specversion` as headers and the event as the JSON body. The envelope's id and time win.
+
+`occurred_at` may be 7 days old and 5 minutes ahead; left out, it is the time of arrival. An `id` makes a repeat harmless: \
+what has the same `id` within a service, and the same `occurred_at` where it says one, is counted as a duplicate and \
+changes nothing. The state is that of the last change by `boot` (those begun later come later), `seq`, `occurred_at` \
+and `id`, so events may come late and in any order. null means the same as leaving a field out."""
+
+
 def _post_events(event: dict[str, Any]) -> dict[str, Any]:
     body = {"oneOf": [event, {"type": "array", "items": event, "maxItems": EVENTS_MAX}]}
     return {
         "operationId": "post_events",
         "tags": ["events"],
         "summary": "Events in",
-        "description": "One event or an array. Each stands or falls alone; answered after the commit.",
+        "description": _EVENTS_IN,
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": body}}

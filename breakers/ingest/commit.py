@@ -28,7 +28,7 @@ from breakers.ingest.jobs import (
     Retire,
     Stored,
 )
-from breakers.ingest.ledger import Ledger
+from breakers.ingest.ledger import Ledger, LockWhole
 from breakers.ingest.memory import Memory
 from breakers.ingest.outrun import Outrun
 from breakers.ingest.registry import GoneFromRegistry, Registry
@@ -62,6 +62,17 @@ class Locked:
     """As they were found."""
     pairs_of: dict[int, list[Pair]] = field(default_factory=dict)
     """All breaker instances of the instances that come, go or are lost in this group."""
+    back: set[int] = field(default_factory=set)
+    """Instances that speak again, having been lost or retired."""
+
+    whole: Set[int] = frozenset()
+    """Instances of which all breakers are locked."""
+
+    def take_back(self, instances: Iterable[int]) -> None:
+        """Raises LockWhole where one of them has breakers that are not locked: all of those are theirs again."""
+        self.back |= set(instances)
+        if self.back - self.whole:
+            raise LockWhole(self.back - self.whole)
 
 
 async def commit_group(
@@ -119,8 +130,10 @@ async def _commit(
     speaking = {row.pair[1] for row in accepted}
     more = (memory.spoken.silent(speaking) | (speaking & ledger.read_again)) - spoke
     if more:
-        db.ask("touch_instances", instances=sorted(more))
+        [(back, *_)] = await db.fetch("touch_instances", instances=sorted(more), may_be_back=True)
+        locked.take_back(back)
     decisions = Decisions(db, ledger, registry, pairs_of=locked.pairs_of, breakers=locked.breakers)
+    decisions.back |= locked.back
     targets = _new_targets(accepted, locked)
     decided = await decisions.decide_all([job for job in jobs if not isinstance(job, Batch)])
     targets |= decisions.new_targets
@@ -173,7 +186,7 @@ async def _lock(
     locked = Locked()
     pairs = {row.pair for _, rows in batches for row in rows}
     reported: set[Pair] = set()
-    whole = set(care.whole)
+    locked.whole = whole = set(care.whole)
     for job in jobs:
         match job:
             case Batch():
@@ -208,10 +221,13 @@ async def _lock(
             if row.event.boot is not None
         }
         at = db.ask("lock_breakers", breakers=sorted(breakers))
+        touched = None
         if spoke:
-            db.ask("touch_instances", instances=sorted(spoke))
+            touched = db.ask("touch_instances", instances=sorted(spoke), may_be_back=True)
         ledger.ask(strangers)
         answers = await db.answers()
+        if touched is not None:
+            locked.take_back(answers[touched][0][0])
         locked.breakers = {id: Seen(change, target) for id, change, target in answers[at]}
         if not needed <= locked.breakers.keys():
             raise GoneFromRegistry

@@ -53,6 +53,8 @@ class Decisions:
         self._breakers = breakers
         self._now = datetime.now(UTC)
         self.new_targets: dict[int, str] = {}
+        self.back: set[int] = set()
+        """Instances that were retired, or lost, and speak again."""
         self.applied: set[int] = set()
         """Breakers of which an instance said what it has applied."""
 
@@ -76,6 +78,8 @@ class Decisions:
                 answers[job] = await self._decide(job)
         if reports:
             await self._report(reports)
+        back = [pair for instance in sorted(self.back) for pair in self._pairs_of.get(instance, ())]
+        self._ledger.begin_again([self._as_it_is(pair, reason="back") for pair in back])
         return answers
 
     async def _decide(self, job: AnyJob) -> object:
@@ -126,9 +130,11 @@ class Decisions:
         )
         if not found:
             raise GoneFromRegistry
-        [(taken_from, boot_before, name, is_left)] = found
+        [(taken_from, boot_before, name, is_left, is_back)] = found
         if is_left:
             return None
+        if is_back:
+            self.back.add(instance)
         if boot_before != hello.boot:
             if boot_before is not None:
                 self._db.ask("end_commands", instance=instance, called=name)
@@ -199,6 +205,7 @@ class Decisions:
             seq=seq,
             at=at,
             reason="hello",
+            event_id=_low_id(),
         )
 
     async def _report(self, reports: Mapping[Pair, Report]) -> None:
@@ -317,6 +324,7 @@ class Decisions:
         reason: str,
         detail: str | None = None,
         cause: Cause = "unknown",
+        event_id: str | None = None,
     ) -> Row:
         """A state change, or a note where it is one to no state."""
         held = self._ledger.held((breaker, instance))
@@ -326,7 +334,7 @@ class Decisions:
             instance="",
             breaker="",
             type="note" if to is None else "state_change",
-            event_id=str(uuid.uuid4()),
+            event_id=event_id or str(uuid.uuid4()),
             named=False,
             timed=True,
             occurred_at=at,
@@ -350,19 +358,27 @@ class Decisions:
 
     def _look_again(self, instance: int) -> None:
         """A retired instance changes no state, and yet what it leaves behind is to be judged."""
-        for breaker, _ in self._pairs_of.get(instance, ()):
-            self._ledger.changed.add(breaker)
-            held = self._ledger.held((breaker, instance))
-            if held is not None:
-                row = self._server_row(
-                    0,
-                    breaker,
-                    instance,
-                    to=held.state,
-                    natural=held.natural_state,
-                    boot=None,
-                    seq=None,
-                    at=self._now,
-                    reason="goodbye",
-                )
-                self._ledger.look_again(row)
+        for pair in self._pairs_of.get(instance, ()):
+            self._ledger.changed.add(pair[0])
+            if self._ledger.held(pair) is not None:
+                self._ledger.look_again(self._as_it_is(pair, reason="goodbye"))
+
+    def _as_it_is(self, pair: Pair, *, reason: str) -> Row:
+        """A state change that changes nothing, and is not stored."""
+        held = self._ledger.held(pair)
+        return self._server_row(
+            0,
+            *pair,
+            to=held.state if held else None,
+            natural=held.natural_state if held else None,
+            boot=None,
+            seq=None,
+            at=self._now,
+            reason=reason,
+        )
+
+
+def _low_id() -> str:
+    """Of what a hello tells: the change itself, which the agent may still have to send, comes after that by its id and
+    says why."""
+    return f"00000000-0000-4{str(uuid.uuid4())[15:]}"

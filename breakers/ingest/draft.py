@@ -130,7 +130,7 @@ class Draft:
                 changes = [self._breakers[id].change for id in ids]
                 db.ask("lock_unmoved", breakers=ids, changes=changes)
                 if spoke:
-                    db.ask("touch_instances", instances=sorted(spoke))
+                    db.ask("touch_instances", instances=sorted(spoke), may_be_back=False)
                 ending = await insert(db, self._rows, meanwhile=meanwhile, ahead=True)
                 effects = await ending.effects()
         except BaseException:

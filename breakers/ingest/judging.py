@@ -9,7 +9,7 @@ from typing import NamedTuple
 from breakers.ingest.columns import Judged, Now, columns_of_outbox, columns_of_states
 from breakers.ingest.remembered import Known
 from breakers.ingest.row import Pair, Row
-from breakers.states import Change, Held, transition
+from breakers.states import Change, Held, State, transition
 
 
 class Writing(NamedTuple):
@@ -136,6 +136,9 @@ class Judging:
         now.labels = event.labels or now.labels
         if event.probe_due_at is not None:
             self._note_due_said(now, row, event.probe_due_at)
+        if now.held is None:
+            # It may be its first word, by which it is there and unknown.
+            self.changed.add(row.breaker_id)
 
     def _note_due_said(self, now: Now, row: Row, due: datetime) -> None:
         """A state change says it of itself; a sample of the one that stands, if it is older than neither that nor
@@ -162,6 +165,17 @@ class Judging:
         self._written_up = None
         held = self.held(row.pair)
         self._judged.append(Judged(row, False, held, held, again=True))
+
+    def begin_again(self, rows: Iterable[Row]) -> None:
+        """Instances are back, and what they left behind counts again: as if it were new, but where the group has moved
+        it. The rows say where."""
+        self._written_up = None
+        moved = {one.row.pair for one in self._judged if one.is_news and not one.late}
+        for row in rows:
+            self.changed.add(row.breaker_id)
+            held = self.held(row.pair)
+            if held is not None and held.state is not State.UNKNOWN and row.pair not in moved:
+                self._judged.append(Judged(row, False, None, held))
 
     def write_up(self) -> Writing:
         """What is to be stored in the forms in which it goes to PostgreSQL."""

@@ -16,14 +16,15 @@ from breakers.ingest.statements import Statements
 from breakers.states import Held
 
 _APART_MAX = 8
+_DERIVED_AT_ONCE = 20
 
 
-class RankMoved(Exception):
-    """Boots of these instances changed places, and with them maybe the state of each of their breakers:
-    begin again with all of those locked."""
+class LockWhole(Exception):
+    """Something is so of these instances that concerns each of their breakers, as that boots changed places: begin
+    again with all of those locked."""
 
     def __init__(self, instances: Set[int]) -> None:
-        super().__init__(f"boots of {len(instances)} instances changed places")
+        super().__init__(f"all breakers of {len(instances)} instances are concerned")
         self.instances = instances
 
 
@@ -115,8 +116,8 @@ class Ledger(Judging):
         await self.rederive()
 
     async def rank_boots(self, rows: Iterable[Row]) -> None:
-        """Notes the boots' beginnings. Raises RankMoved where that changes the rank of boots of an
-        instance that is not locked whole."""
+        """Notes the boots' beginnings. Raises LockWhole where boots of an instance change places by that, and it is
+        not locked whole."""
         earlier: dict[tuple[int, str], datetime] = {}
         for row in rows:
             boot = row.event.boot
@@ -128,25 +129,30 @@ class Ledger(Judging):
                 earlier[key] = row.occurred_at
         if not earlier:
             return
-        again = set()
-        for instance, boot, first_at, was_known in await self._db.fetch(
+        instances = {instance for instance, _ in earlier}
+        self._db.ask("lock_instances", instances=sorted(instances))
+        self._db.ask(
             "rank_boots",
             instances=[instance for instance, _ in earlier],
             boots=[boot for _, boot in earlier],
             times=list(earlier.values()),
-        ):
-            self.boots[instance, boot] = first_at
-            if was_known:
-                again.add(instance)
-        if again:
-            lives: dict[int, int] = dict(
-                await self._db.fetch("count_boots", instances=sorted(again))
-            )
-            moved = {instance for instance in again if lives[instance] > 1}
-            if moved - self._whole:
-                raise RankMoved(moved - self._whole)
-            self._reranked |= moved
-        self._rank_anew({instance for instance, _ in earlier})
+        )
+        self._db.ask("load_boots", instances=sorted(instances))
+        *_, ranked, found = await self._db.answers()
+        self._take_boots(instances, found)
+        lowered: dict[int, dict[str, datetime | None]] = {}
+        for instance, boot, was in ranked:
+            lowered.setdefault(instance, {})[boot] = was
+        # Of one that is new nothing was said before, wherever it stands.
+        new = earlier.keys() - {(instance, boot) for instance, boot, _ in ranked}
+        now: dict[int, dict[str, datetime]] = {}
+        for instance, boot, at in found:
+            if (instance, boot) not in new:
+                now.setdefault(instance, {})[boot] = at
+        moved = {instance for instance, was in lowered.items() if _moves(was, now[instance])}
+        if moved - self._whole:
+            raise LockWhole(moved - self._whole)
+        self._reranked |= moved
 
     async def rederive(self) -> None:
         """A late change may still lengthen or break the run whose beginning is `since`, and a boot that
@@ -180,10 +186,13 @@ class Ledger(Judging):
         """What history says of them; nothing of some."""
         if not pairs:
             return {}
-        found = {
-            (row.breaker_id, row.instance_id): row
-            for row in await self._db.named("states_now", **_columns(pairs))
-        }
+        found: dict[Pair, Any] = {}
+        asked = sorted(pairs)
+        # Each has a bound on the time that it takes, and history that is out of order is read whole.
+        for start in range(0, len(asked), _DERIVED_AT_ONCE):
+            some = asked[start : start + _DERIVED_AT_ONCE]
+            for row in await self._db.named("states_now", **_columns(some)):
+                found[row.breaker_id, row.instance_id] = row
         ordered = {pair for pair in pairs if pair not in found or not found[pair].disordered}
         if ordered:
             await self._db.execute("forget_disorder", **_columns(ordered))
@@ -191,6 +200,16 @@ class Ledger(Judging):
             pair: Held(change_of(row.state, row.at, row), row.since, row.not_closed_since)
             for pair, row in found.items()
         }
+
+
+def _moves(was: Mapping[str, datetime | None], now: Mapping[str, datetime]) -> bool:
+    """Whether boots stand in another order `now` than when some of them began as they `was`; None: nobody knows when."""
+    before = {boot: was.get(boot, at) for boot, at in now.items()}
+    if None in before.values():
+        return len(now) > 1
+    return sorted(now, key=lambda boot: (now[boot], boot)) != sorted(
+        now, key=lambda boot: (before[boot], boot)
+    )
 
 
 def _spans(times: Sequence[datetime]) -> list[tuple[datetime, datetime]]:

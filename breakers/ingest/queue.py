@@ -22,8 +22,8 @@ from breakers.ingest.commit import Care, commit_group
 from breakers.ingest.draft import Draft
 from breakers.ingest.effects import Effects
 from breakers.ingest.held import HeldElsewhere
-from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused
-from breakers.ingest.ledger import RankMoved
+from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused, Stored
+from breakers.ingest.ledger import LockWhole
 from breakers.ingest.memory import Memory
 from breakers.ingest.registry import GoneFromRegistry
 from breakers.ingest.statements import Moved
@@ -44,6 +44,7 @@ _AGAIN = (
     psycopg.errors.ForeignKeyViolation,  # a remembered row that was pruned
     GoneFromRegistry,
 )
+_NOT_YET = Refused((FieldError((), "could not be stored yet; send it again"),))
 # Where repeats come, or late events, or where another process moves the same breakers, more of that follows: so many
 # groups are then looked at before they are written.
 _CAREFUL_FOR = 20
@@ -287,10 +288,10 @@ class Writer:
                     written, draft = draft, None
                     return await self._write_draft(connection, written)
                 return await commit_group(connection, self._memory, group, care=care)
-            except RankMoved as moved:
+            except LockWhole as needed:
                 if attempt == _TRIES:
                     raise
-                care = replace(care, whole=care.whole | moved.instances)
+                care = replace(care, whole=care.whole | needed.instances)
             except Moved:
                 self._looks_for = _CAREFUL_FOR
             except psycopg.errors.UniqueViolation:
@@ -326,16 +327,9 @@ class Writer:
             )
             for half in halves:
                 await self._write([half])
-            outcomes: list[Outcome] = []
-            try:
-                for half in halves:
-                    outcomes += await half.done
-            except Overloaded as away:
-                self._answer_all([job], away)
-            else:
-                _set(job.done, outcomes)
+            await self._answer_of(job, halves)
             return
-        if isinstance(problem, (*_AGAIN, RankMoved, psycopg.ProgrammingError)):
+        if isinstance(problem, (*_AGAIN, LockWhole, psycopg.ProgrammingError)):
             # Others were first each time, or the tables are those of another version: nothing is wrong with it, and it
             # may well be stored in a moment.
             _log.warning("not stored yet", job=type(job).__name__, error=type(problem).__name__)
@@ -346,6 +340,28 @@ class Writer:
             _set(job.done, [Refused((FieldError((), "could not be stored"),))])
         else:
             self._answer_all([job], Overloaded("Could not be stored."))
+
+    async def _answer_of(self, job: Batch, halves: Sequence[Batch]) -> None:
+        """What became of a job by what became of its halves: all is to be sent again where some could not be stored
+        and no harm comes of it, for a repeat is known by its id."""
+        outcomes: list[Outcome] = []
+        problem, is_harmless = None, True
+        for half in halves:
+            try:
+                told = await half.done
+            except Overloaded as away:
+                problem = away
+                outcomes += [_NOT_YET] * len(half.events)
+            else:
+                outcomes += told
+                is_harmless &= all(
+                    event.named or outcome is not Stored.ACCEPTED
+                    for event, outcome in zip(half.events, told, strict=True)
+                )
+        if problem is not None and is_harmless:
+            self._answer_all([job], problem)
+        else:
+            _set(job.done, outcomes)
 
     @staticmethod
     def _answer_all(group: Sequence[AnyJob], problem: Exception) -> None:

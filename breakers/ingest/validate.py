@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -18,6 +18,7 @@ AHEAD = timedelta(minutes=5)
 WAIT_MAX = timedelta(days=1)
 # A breaker that nobody calls says for as long as it lives when its probe was due.
 WAITED_MAX = timedelta(days=365)
+_ECHOED_MAX = 80
 _STEP = timedelta(microseconds=1)
 _STATES = {state.value: state for state in State}
 _Body = TypeVar("_Body", bound=EventBody)
@@ -68,7 +69,7 @@ def decoder_of(kind: type[_Body]) -> Callable[[msgspec.Raw], _Body | list[FieldE
             body = decode(raw)
         except msgspec.ValidationError:
             try:
-                return _explain(msgspec.json.decode(raw), fields)
+                return _without_nulls(msgspec.json.decode(raw), kind, fields)
             except msgspec.ValidationError as problem:  # a number beyond all floats, say
                 return [FieldError((), str(problem).partition(" - at")[0])]
         except RecursionError:
@@ -86,6 +87,20 @@ def _is_plain(text: bytes) -> bool:
     return text.isascii() and ord("\\") not in text and 0x7F not in text
 
 
+def _without_nulls(
+    value: Any, kind: type[_Body], fields: tuple[msgspec.structs.FieldInfo, ...]
+) -> _Body | list[FieldError]:
+    """With what is null left out, which means the same; or everything that is still wrong."""
+    if isinstance(value, dict) and None in value.values():
+        value = {name: said for name, said in value.items() if said is not None}
+        try:
+            body = msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            return _explain(value, fields)
+        return _unprintable(body) or body
+    return _explain(value, fields)
+
+
 def _explain(value: Any, fields: tuple[msgspec.structs.FieldInfo, ...]) -> list[FieldError]:
     if not isinstance(value, dict):
         return [FieldError((), "expected an object")]
@@ -99,10 +114,32 @@ def _explain(value: Any, fields: tuple[msgspec.structs.FieldInfo, ...]) -> list[
         try:
             msgspec.convert(value[name], field.type)
         except msgspec.ValidationError as problem:
-            errors.append(located(str(problem), name))
+            errors += _wrong_in(value[name], field, problem)
         except RecursionError:
             errors.append(FieldError((name,), "is nested too deeply"))
     return errors or [FieldError((), "is not understood")]
+
+
+def _wrong_in(
+    said: Any, field: msgspec.structs.FieldInfo, problem: msgspec.ValidationError
+) -> list[FieldError]:
+    """The same with what msgspec does not say: at which key of a mapping, and what would be right."""
+    name, choices = field.encode_name, _choices(field.type)
+    if isinstance(said, str) and choices:
+        return [FieldError((name,), f"“{said[:_ECHOED_MAX]}” is none of {', '.join(choices)}")]
+    if isinstance(said, dict) and get_origin(field.type) is not None:
+        for key, one in said.items():
+            try:
+                msgspec.convert({key: one}, field.type)
+            except msgspec.ValidationError as its:
+                return [FieldError((name, key[:_ECHOED_MAX]), str(its).partition(" - at")[0])]
+    return [located(str(problem), name)]
+
+
+def _choices(kind: Any) -> list[str]:
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return [choice for part in get_args(kind) for choice in _choices(part)]
 
 
 def located(message: str, *within: str) -> FieldError:

@@ -53,11 +53,11 @@ def timelines_of(breakers: Sequence[int], *, until: datetime) -> dict[int, list[
             if kept[0].is_checkpoint:
                 edge = kept.pop(0)
                 start = Held(_change(edge), edge.since, edge.not_closed_since)
-            left = State(kept[0].from_state) if kept and kept[0].from_state else None
+            changes = [_change(row) for row in kept]
             line = timeline(
-                map(_change, kept),
+                changes,
                 start=start,
-                left=None if start else left,
+                left=None if start else _left(kept, changes),
                 retired_at=retired_at,
             )
             found.setdefault(breaker, []).append(line)
@@ -86,6 +86,17 @@ def busiest(breakers: QuerySet[Breaker], span: Span, *, most: int) -> list[Break
     found = list(counted.order_by("-changes", "pk")[:most])
     others = breakers.exclude(pk__in=[breaker.pk for breaker in found]).order_by("pk")
     return found + list(others[: most - len(found)])
+
+
+def _left(rows: Sequence[Any], changes: Sequence[Change]) -> State | None:
+    """The state from which they came first. Several can have the first one's time: what a hello told, say, which knows
+    no state before, and the change itself."""
+    saying = [
+        (change.rank, row.from_state)
+        for row, change in zip(rows, changes, strict=True)
+        if row.from_state
+    ]
+    return State(min(saying)[1]) if saying else None
 
 
 def _change(row: Any) -> Change:

@@ -6,7 +6,7 @@
 BEGIN
 
 -- name: first_times
--- Events with an id and no time: the first one's time, for all repeats.
+-- Events with an id and no time: the time of the first with that id, for all repeats, whether it said one or not.
 WITH asked AS (
     SELECT DISTINCT ON (service_id, event_id) *
     FROM unnest(%(services)s::bigint[], %(ids)s::text[], %(times)s::timestamptz[])
@@ -14,7 +14,17 @@ WITH asked AS (
     ORDER BY service_id, event_id, occurred_at
 ),
 made AS (
-    INSERT INTO event_time (service_id, event_id, occurred_at) SELECT * FROM asked
+    INSERT INTO event_time (service_id, event_id, occurred_at)
+    SELECT asked.service_id, asked.event_id, coalesce(stored.first_at, asked.occurred_at)
+    FROM asked CROSS JOIN LATERAL (
+        SELECT min(occurred_at) AS first_at FROM (
+            SELECT e.occurred_at FROM event e
+            WHERE e.service_id = asked.service_id AND e.event_id = asked.event_id AND e.occurred_at > now() - interval '8 days'
+            UNION ALL
+            SELECT s.occurred_at FROM snapshot s
+            WHERE s.service_id = asked.service_id AND s.event_id = asked.event_id AND s.occurred_at > now() - interval '8 days'
+        ) of_id
+    ) stored
     ON CONFLICT (service_id, event_id) DO UPDATE SET event_id = EXCLUDED.event_id
     RETURNING service_id, event_id, occurred_at
 )
@@ -111,15 +121,30 @@ COPY incoming_snapshot (service_id, event_id, occurred_at, breaker_id, instance_
 INSERT INTO snapshot SELECT * FROM incoming_snapshot ON CONFLICT DO NOTHING
 RETURNING service_id, event_id, occurred_at
 
+-- name: lock_instances
+-- The boots of an instance are ranked by one process at a time.
+SELECT id FROM instance WHERE id = ANY(%(instances)s) ORDER BY id FOR NO KEY UPDATE
+
 -- name: rank_boots
--- Lowers a boot's beginning where an event is earlier; `moved` where it stood in the ranking before.
-INSERT INTO boot AS known (instance_id, boot, first_at)
-SELECT instance_id, boot, min(first_at)
-FROM unnest(%(instances)s::bigint[], %(boots)s::text[], %(times)s::timestamptz[]) AS a (instance_id, boot, first_at)
-GROUP BY 1, 2 ORDER BY 1, 2
-ON CONFLICT (instance_id, boot) DO UPDATE SET first_at = EXCLUDED.first_at
-    WHERE EXCLUDED.first_at < known.first_at
-RETURNING instance_id, boot, first_at, xmax <> 0 AS moved
+-- Lowers a boot's beginning where an event is earlier. Gives each that was known, and its beginning before: null where
+-- another process has just put it in.
+WITH asked AS (
+    SELECT instance_id, boot, min(first_at) AS first_at
+    FROM unnest(%(instances)s::bigint[], %(boots)s::text[], %(times)s::timestamptz[]) AS a (instance_id, boot, first_at)
+    GROUP BY 1, 2
+),
+was AS (
+    SELECT b.instance_id, b.boot, b.first_at FROM boot b JOIN asked USING (instance_id, boot)
+    ORDER BY 1, 2 FOR UPDATE OF b
+),
+ranked AS (
+    INSERT INTO boot AS known (instance_id, boot, first_at)
+    SELECT asked.* FROM asked LEFT JOIN was USING (instance_id, boot) ORDER BY 1, 2
+    ON CONFLICT (instance_id, boot) DO UPDATE SET first_at = least(EXCLUDED.first_at, known.first_at)
+    RETURNING instance_id, boot, xmax <> 0 AS was_known
+)
+SELECT ranked.instance_id, ranked.boot, was.first_at
+FROM ranked LEFT JOIN was USING (instance_id, boot) WHERE was_known
 
 -- name: load_states
 SELECT bi.breaker_id, bi.instance_id, bi.state, bi.natural_state, bi.since, bi.not_closed_since, bi.cause,
@@ -130,9 +155,6 @@ WHERE bi.breaker_id = ANY(%(breakers)s) AND bi.instance_id = ANY(%(instances)s)
 
 -- name: load_boots
 SELECT instance_id, boot, first_at FROM boot WHERE instance_id = ANY(%(instances)s)
-
--- name: count_boots
-SELECT instance_id, count(*) FROM boot WHERE instance_id = ANY(%(instances)s) GROUP BY 1
 
 -- name: store_states
 -- The state of each breaker instance, and what events say beside it; of that, null keeps what is known. When a probe
@@ -194,16 +216,21 @@ WHERE b.id = a.id
 RETURNING b.id, b.change, b.target
 
 -- name: touch_instances
--- An instance that speaks is neither lost nor retired. Not more often than each 5 s, for the row's sake. All are
--- expected to be there: one that is remembered may have been pruned, and history has no foreign key to tell.
-WITH touched AS (
-    UPDATE instance SET last_seen = now(), lost_at = NULL, retired_at = NULL
-    WHERE id IN (
-        SELECT id FROM instance
-        WHERE id = ANY(%(instances)s)
-          AND (last_seen < now() - interval '5 seconds' OR lost_at IS NOT NULL OR retired_at IS NOT NULL)
-        ORDER BY id FOR UPDATE))
-SELECT expect(count(*) = cardinality(%(instances)s::bigint[]), 'PB002') FROM instance WHERE id = ANY(%(instances)s)
+-- An instance that speaks is neither lost nor retired. Not more often than each 5 s, for the row's sake. Gives those that
+-- were, if they `may_be_back`. All are expected to be there: one that is remembered may have been pruned, and history
+-- has no foreign key to tell.
+WITH was AS (
+    SELECT id, lost_at IS NOT NULL OR retired_at IS NOT NULL AS is_back FROM instance
+    WHERE id = ANY(%(instances)s)
+      AND (last_seen < now() - interval '5 seconds' OR lost_at IS NOT NULL OR retired_at IS NOT NULL)
+    ORDER BY id FOR UPDATE
+),
+touched AS (
+    UPDATE instance SET last_seen = now(), lost_at = NULL, retired_at = NULL FROM was WHERE instance.id = was.id
+)
+SELECT ARRAY(SELECT id FROM was WHERE is_back),
+       expect((SELECT count(*) FROM instance WHERE id = ANY(%(instances)s)) = cardinality(%(instances)s::bigint[]), 'PB002'),
+       expect(%(may_be_back)s::boolean OR NOT EXISTS (SELECT FROM was WHERE is_back), 'PB001')
 
 -- name: breakers_of_instances
 SELECT breaker_id, instance_id FROM breaker_instance WHERE instance_id = ANY(%(instances)s)
@@ -216,7 +243,7 @@ SELECT id, service_id FROM instance WHERE id = ANY(%(instances)s)
 -- instance since the first hello of this one, or the agent has said hello on a later connection of the same boot.
 -- Gives the session that held it before, and no row where the instance is gone.
 WITH before AS (
-    SELECT id, name, session, boot,
+    SELECT id, name, session, boot, retired_at IS NOT NULL AS is_back,
            (boot = %(boot)s AND connection > %(connection)s::bigint) IS TRUE
                OR (%(again)s::boolean AND session <> %(session)s) IS TRUE AS is_left
     FROM instance WHERE id = %(instance)s FOR UPDATE
@@ -229,7 +256,7 @@ taken AS (
         connected = %(connected)s, last_seen = now(), lost_at = NULL, retired_at = NULL
     FROM before WHERE i.id = before.id AND NOT before.is_left
 )
-SELECT session AS taken_from, boot AS boot_before, name, is_left FROM before
+SELECT session AS taken_from, boot AS boot_before, name, is_left, is_back FROM before
 
 -- name: end_commands
 -- A command runs once in an instance: a new life of one that has run it is not to hear of it.

@@ -10,7 +10,7 @@ FROM (
     SELECT h.breaker_id, h.instance_id,
            h.occurred_at > lag(h.occurred_at) OVER (PARTITION BY came.number
                ORDER BY h.boot_at DESC NULLS LAST, h.boot COLLATE "C" DESC NULLS LAST, h.seq DESC NULLS LAST,
-                        h.occurred_at DESC, h.origin DESC, h.event_id COLLATE "C" DESC) AS amiss
+                        h.occurred_at DESC, h.event_id COLLATE "C" DESC) AS amiss
     FROM unnest(%(breakers)s::bigint[], %(instances)s::bigint[], %(firsts)s::timestamptz[], %(lasts)s::timestamptz[])
         WITH ORDINALITY AS came (breaker_id, instance_id, first, last, number)
     CROSS JOIN LATERAL (

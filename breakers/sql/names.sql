@@ -97,6 +97,10 @@ DELETE FROM checkpoint WHERE instance_id = %(id)s
 WITH gone AS (
     DELETE FROM removed r USING history_edge WHERE NOT r.erase AND r.removed_at < history_edge.at RETURNING kind, of_id
 ),
-boots AS (DELETE FROM checkpoint_boot b USING gone WHERE gone.kind = 'instance' AND b.instance_id = gone.of_id)
+boots AS (DELETE FROM checkpoint_boot b USING gone WHERE gone.kind = 'instance' AND b.instance_id = gone.of_id),
+disorders AS (
+    DELETE FROM disorder d USING gone
+    WHERE (gone.kind = 'breaker' AND d.breaker_id = gone.of_id) OR (gone.kind = 'instance' AND d.instance_id = gone.of_id)
+)
 DELETE FROM checkpoint c USING gone
 WHERE (gone.kind = 'breaker' AND c.breaker_id = gone.of_id) OR (gone.kind = 'instance' AND c.instance_id = gone.of_id)

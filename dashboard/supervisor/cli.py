@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dashboard.arguments import count
 from dashboard.arguments import port as port_number
-from dashboard.config import Config
+from dashboard.config import of_environment
 from dashboard.supervisor.output import Output
 from dashboard.supervisor.run import Options, run
 from demo.systems import SYSTEMS
@@ -47,7 +47,7 @@ def start(*, host: str, port: int, workers: int, demo: Sequence[str] | None) -> 
         return 2
     options = Options(host=host, port=port, workers=workers, demo=systems)
     # Read afresh: what a run.json says is about an earlier run.
-    return asyncio.run(run(options, Config(), Output()))
+    return asyncio.run(run(options, of_environment(), Output()))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import socket
+import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from breakers.models import ApiKey, Event, Instance
+from breakers.models import ApiKey, BreakerInstance, Event, Instance
 from dashboard import sockets
 from tests.support.eventually import aeventually
 from tests.support.make import make_key
@@ -106,6 +108,20 @@ async def test_a_hello_with_news_is_a_state_change(web: Web) -> None:
         assert (await web.breaker("orders", "catalog"))["state"] == "open"
 
     assert await Event.objects.filter(origin="server", reason="hello").acount() == 2
+
+
+async def test_a_change_that_is_sent_after_the_hello_that_tells_it_says_why(web: Web) -> None:
+    """As of a breaker that trips while its agent still connects."""
+    at = (datetime.now(UTC) - timedelta(seconds=5)).isoformat()
+    hello = {"breaker": "catalog", "state": "open", "seq": 1, "since": at}
+    async with web.agent(hello) as agent:
+        change = {"breaker": "catalog", "from": "closed", "to": "open", "seq": 1, "occurred_at": at}
+        await agent.events(
+            change | {"id": str(uuid.uuid4()), "reason": "failures", "detail": "down"}
+        )
+
+    held = await BreakerInstance.objects.aget()
+    assert (held.state, held.reason, held.detail) == ("open", "failures", "down")
 
 
 async def test_a_hello_that_says_nothing_new_writes_nothing(web: Web) -> None:

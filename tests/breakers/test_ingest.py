@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from breakers.models import Event, OutboxRow
+from breakers.models import Event, Instance, OutboxRow
+from breakers.wire import EventIn
 from tests.support import make
 from tests.support.web import Web
 
@@ -96,6 +97,27 @@ async def test_a_repeat_without_a_time_is_known_by_its_id(web: Web) -> None:
     answer = await web.post_events(event(id="e1"), event(id="e2"), event(id="e2"))
 
     assert answer.json() == {"accepted": 1, "duplicates": 2, "rejected": []}
+
+
+@pytest.mark.parametrize("type", ["state_change", "snapshot"])
+async def test_a_repeat_that_leaves_out_the_time_is_known_by_its_id(web: Web, type: str) -> None:
+    await web.post_events(event(id="e1", occurred_at=at(-86400), type=type))
+
+    answer = await web.post_events(event(id="e1", to="closed", type=type))
+
+    assert answer.json() == {"accepted": 0, "duplicates": 1, "rejected": []}
+
+
+async def test_null_is_as_good_as_left_out(web: Web) -> None:
+    fields = {
+        name: None for name in EventIn.__struct_fields__ if name not in ("service", "breaker")
+    }
+
+    answer = await web.post_events(event() | fields | {"from": None, "to": "open"})
+
+    assert answer.json()["accepted"] == 1
+    stored, instance = await Event.objects.aget(), await Instance.objects.aget()
+    assert (stored.type, stored.cause, instance.name) == ("state_change", "unknown", "default")
 
 
 async def test_the_same_id_in_two_services_is_two_events(web: Web) -> None:

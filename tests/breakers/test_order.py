@@ -16,7 +16,8 @@ from psycopg import sql
 
 from breakers.history.rebuild import rebuild
 from breakers.ingest.jobs import Stored
-from breakers.models import Boot, BreakerInstance
+from breakers.models import Boot, BreakerInstance, OutboxRow
+from breakers.outbox import steps_of
 from breakers.sql import statements
 from breakers.states import State
 from tests.support.writing import happened, send, writer
@@ -63,6 +64,23 @@ async def test_boots_change_places_by_an_event_of_another_breaker_at_another_pro
         )
 
     assert (await states())["y"] == ("closed", 1)
+    await is_as_history_says()
+
+
+async def test_a_boot_that_began_earlier_than_was_known_and_keeps_its_place_makes_nothing_late() -> (
+    None
+):
+    async with writer() as one:
+        for breaker in ("x", "y"):
+            await send(one, happened(1, State.CLOSED, breaker=breaker, boot="a"))
+        await send(one, happened(12, breaker="x", boot="b"))
+        await OutboxRow.objects.all().adelete()
+        opened = happened(11, breaker="y", boot="b")
+        await send(one, opened, happened(13, State.CLOSED, breaker="y", boot="b"))
+
+    texts = OutboxRow.objects.values_list("steps", flat=True)
+    steps = [(step.before, step.state) async for text in texts for step in steps_of(text)]
+    assert steps == [(State.CLOSED, State.OPEN), (State.OPEN, State.CLOSED)]
     await is_as_history_says()
 
 

@@ -7,6 +7,7 @@ import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from asgiref.sync import sync_to_async
 
 from tests.support.make import make_key
@@ -27,6 +28,20 @@ def event(seconds: int, to: str, **fields: Any) -> dict[str, Any]:
 
 
 HOUR = {"since": T0.isoformat(), "until": (T0 + timedelta(hours=1)).isoformat()}
+
+
+@pytest.mark.parametrize("left", ["z", "a"])
+async def test_of_first_words_at_the_same_time_any_says_what_was_left(web: Web, left: str) -> None:
+    pair = [event(60, "open", id="m", boot="b", seq=1), event(60, "open", id=left, boot="b", seq=1)]
+    pair[1]["from"] = "closed"
+    for number in range(40):
+        await web.post_events(*(one | {"service": f"s{number}"} for one in pair))
+    id = (await web.breaker("s7", "catalog"))["id"]
+
+    alone = await web.get(f"breakers/{id}/report", **HOUR)
+    among = await web.get("reports", **HOUR, limit=100)
+
+    assert {one["trips"] for one in (alone, *among["items"])} == {1}
 
 
 async def test_a_breaker_in_a_span(web: Web) -> None:

@@ -90,7 +90,7 @@ def test_a_later_boot_beats_a_higher_seq() -> None:
     assert held.state is State.CLOSED
 
 
-def test_at_the_same_instant_the_server_has_the_last_word() -> None:
+def test_at_the_same_instant_the_id_decides_whoever_speaks() -> None:
     held = fold(
         [
             change(State.UNKNOWN, 1, origin=Origin.SERVER, event_id="a"),
@@ -99,7 +99,7 @@ def test_at_the_same_instant_the_server_has_the_last_word() -> None:
     )
 
     assert held is not None
-    assert held.state is State.UNKNOWN
+    assert held.state is State.OPEN
 
 
 def test_saying_the_same_again_keeps_since() -> None:

@@ -153,9 +153,19 @@ def _decode(body: bytes, media: Media, message: Any, decode_json: Any) -> object
         if media == PROTOBUF:
             return message.FromString(body)
         body.decode()
-        return decode_json(body)
+        try:
+            return decode_json(body)
+        except msgspec.ValidationError:
+            # Protobuf's JSON has null for whatever is not there; hardly anybody sends it.
+            return decode_json(msgspec.json.encode(_without_nulls(msgspec.json.decode(body))))
     except (DecodeError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise NotUnderstood(str(problem)) from problem
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
 
 
 def logs_answer(media: Media, *, rejected: int, message: str) -> bytes:

@@ -186,3 +186,18 @@ def test_quantiles_are_spread_within_their_bucket() -> None:
     assert quantiles([10, 20], [10, 10, 0], [0.5, 0.75]) == [10, 15]
     assert quantiles([10, 20], [0, 0, 4], [0.5]) == [20]  # beyond the last bound: no less than that
     assert quantiles([10, 20], [0, 0, 0], [0.5]) == [None]
+
+
+def test_null_in_json_is_what_is_not_there() -> None:
+    record = {
+        "timeUnixNano": None,
+        "eventName": None,
+        "attributes": None,
+        "body": {"stringValue": "x"},
+    }
+    body = {"resourceLogs": [{"resource": None, "scopeLogs": [{"logRecords": [record]}]}]}
+
+    said = logs_request(json.dumps(body).encode(), JSON)
+
+    [read] = said.resource_logs[0].scope_logs[0].log_records
+    assert (read.time_unix_nano, read.event_name, read.body.string_value) == (0, "", "x")
