@@ -10,7 +10,7 @@ import msgspec
 
 from breakers.ingest.pgtext import array
 from breakers.ingest.remembered import Known
-from breakers.ingest.row import Pair, Row
+from breakers.ingest.row import Pair
 from breakers.ingest.rows import as_json
 from breakers.outbox import OutboxStep, steps_as_text
 from breakers.states import Change, Held, Origin, State
@@ -22,7 +22,7 @@ _STATES = {state.value: state for state in State}
 class Judged(msgspec.Struct, frozen=True, gc=False):
     """What a state change did; a late one moved nothing. `again` is judged although nothing moved."""
 
-    row: Row
+    pair: Pair
     late: bool
     before: Held | None
     after: Held | None
@@ -128,9 +128,10 @@ def columns_of_outbox(news: Iterable[Judged]) -> dict[str, str]:
     """What `fill_outbox` takes: a row for each breaker, with what moved in it; late events moved nothing."""
     steps: dict[int, list[OutboxStep]] = {}
     for place, item in enumerate(news):
-        mine = steps.setdefault(item.row.breaker_id, [])
+        breaker, instance = item.pair
+        mine = steps.setdefault(breaker, [])
         if item.after is not None and not item.late:
-            mine.append(_step(place, item.row.instance_id, item.before, item.after))
+            mine.append(_step(place, instance, item.before, item.after))
     return {
         "breakers": array(list(steps)),
         "steps": array([steps_as_text(mine) for mine in steps.values()]),

@@ -79,7 +79,7 @@ class Decisions:
         if reports:
             await self._report(reports)
         back = [pair for instance in sorted(self.back) for pair in self._pairs_of.get(instance, ())]
-        self._ledger.begin_again([self._as_it_is(pair, reason="back") for pair in back])
+        self._ledger.begin_again(back)
         return answers
 
     async def _decide(self, job: AnyJob) -> object:
@@ -91,7 +91,8 @@ class Decisions:
             case Retire():
                 gone = await self._db.fetch("retire", instance=job.instance_id, session=job.session)
                 if gone:
-                    self._look_again(job.instance_id)
+                    # It changes no state, and yet what it leaves behind is to be judged.
+                    self._ledger.look_again(self._pairs_of.get(job.instance_id, ()))
                 return bool(gone)
             case Disconnect():
                 gone = await self._db.fetch(
@@ -355,27 +356,6 @@ class Decisions:
             async with self._db.copying("copy_events", partial(events_as_lines, rows)):
                 pass
             await self._ledger.take(rows)
-
-    def _look_again(self, instance: int) -> None:
-        """A retired instance changes no state, and yet what it leaves behind is to be judged."""
-        for pair in self._pairs_of.get(instance, ()):
-            self._ledger.changed.add(pair[0])
-            if self._ledger.held(pair) is not None:
-                self._ledger.look_again(self._as_it_is(pair, reason="goodbye"))
-
-    def _as_it_is(self, pair: Pair, *, reason: str) -> Row:
-        """A state change that changes nothing, and is not stored."""
-        held = self._ledger.held(pair)
-        return self._server_row(
-            0,
-            *pair,
-            to=held.state if held else None,
-            natural=held.natural_state if held else None,
-            boot=None,
-            seq=None,
-            at=self._now,
-            reason=reason,
-        )
 
 
 def _low_id() -> str:

@@ -100,12 +100,12 @@ class Judging:
                 self._unsure.setdefault(pair, []).append(row.occurred_at)
             if after is None:
                 self._late.add(pair)
-                self._judged.append(Judged(row, True, before, before))
+                self._judged.append(Judged(pair, True, before, before))
             else:
                 now.held = after
                 now.is_moved = True
                 self.changed.add(pair[0])
-                self._judged.append(Judged(row, False, before, after))
+                self._judged.append(Judged(pair, False, before, after))
 
     def _change_of(self, row: Row) -> Change:
         event = row.event
@@ -160,22 +160,25 @@ class Judging:
             now.dues[now.held.last.event_id] = due
             self._written_up = None
 
-    def look_again(self, row: Row) -> None:
-        """Has a row judged that changed no state, so that what is left is looked at."""
+    def look_again(self, pairs: Iterable[Pair]) -> None:
+        """Has them judged where they have a state, though nothing moved."""
         self._written_up = None
-        held = self.held(row.pair)
-        self._judged.append(Judged(row, False, held, held, again=True))
+        for pair in pairs:
+            self.changed.add(pair[0])
+            held = self.held(pair)
+            if held is not None:
+                self._judged.append(Judged(pair, False, held, held, again=True))
 
-    def begin_again(self, rows: Iterable[Row]) -> None:
+    def begin_again(self, pairs: Iterable[Pair]) -> None:
         """Instances are back, and what they left behind counts again: as if it were new, but where the group has moved
-        it. The rows say where."""
+        it."""
         self._written_up = None
-        moved = {one.row.pair for one in self._judged if one.is_news and not one.late}
-        for row in rows:
-            self.changed.add(row.breaker_id)
-            held = self.held(row.pair)
-            if held is not None and held.state is not State.UNKNOWN and row.pair not in moved:
-                self._judged.append(Judged(row, False, None, held))
+        moved = {one.pair for one in self._judged if one.is_news and not one.late}
+        for pair in pairs:
+            self.changed.add(pair[0])
+            held = self.held(pair)
+            if held is not None and held.state is not State.UNKNOWN and pair not in moved:
+                self._judged.append(Judged(pair, False, None, held))
 
     def write_up(self) -> Writing:
         """What is to be stored in the forms in which it goes to PostgreSQL."""
@@ -187,18 +190,13 @@ class Judging:
         return self._written_up
 
     def _move(self, pair: Pair, after: Held) -> None:
+        """History says that it is so, whatever the group, or an earlier one, made of it."""
         self._written_up = None
         now = self.now[pair]
+        self._judged.append(Judged(pair, False, now.held, after))
         now.held = after
         now.is_moved = True
         self.changed.add(pair[0])
-
-    def _mark_moved(self, pair: Pair, before: Held | None, after: Held) -> None:
-        """The rederived state is a move of the event that is now on top, if it came in this group."""
-        for at, one in enumerate(self._judged):
-            if one.late and one.row.pair == pair and one.row.event.event_id == after.last.event_id:
-                self._judged[at] = Judged(one.row, False, before, after)
-                self._written_up = None
 
     def _pairs_of(self, instances: Set[int]) -> set[Pair]:
         return {pair for pair in self.now if pair[1] in instances}

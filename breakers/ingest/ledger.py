@@ -162,11 +162,8 @@ class Ledger(Judging):
         await self._note_disorder(reranked)
         self._late, self._reranked, self._unsure = set(), set(), {}
         for pair, after in (await self._derive(late)).items():
-            before = self.held(pair)
-            if after != before:
+            if after != self.held(pair):
                 self._move(pair, after)
-                if before is None or before.state is not after.state:
-                    self._mark_moved(pair, before, after)
 
     async def _note_disorder(self, reranked: Set[Pair]) -> None:
         if self._unsure:

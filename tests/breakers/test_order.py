@@ -84,6 +84,22 @@ async def test_a_boot_that_began_earlier_than_was_known_and_keeps_its_place_make
     await is_as_history_says()
 
 
+async def test_a_boot_that_sinks_below_another_tells_what_that_was() -> None:
+    """No event of the group itself is on top then."""
+    async with writer() as one:
+        for breaker in ("x", "y"):
+            await send(one, happened(10, breaker=breaker, boot="a"))
+            await send(one, happened(20, State.CLOSED, breaker=breaker, boot="b"))
+        await OutboxRow.objects.all().adelete()
+        await send(one, happened(5, State.HALF_OPEN, breaker="x", boot="b", seq=1))
+
+    assert {state for state, _ in (await states()).values()} == {"open"}
+    texts = OutboxRow.objects.values_list("steps", flat=True)
+    steps = [(step.before, step.state) async for text in texts for step in steps_of(text)]
+    assert steps == [(State.CLOSED, State.OPEN)] * 2
+    await is_as_history_says()
+
+
 async def test_a_beginning_that_was_wrong_and_is_mended_is_remembered_by_nobody() -> None:
     async with writer() as one, writer() as other:
         await send(one, happened(10, boot="a", seq=1))
