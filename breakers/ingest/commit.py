@@ -222,6 +222,10 @@ async def _lock(
         }
         at = db.ask("lock_breakers", breakers=sorted(breakers))
         touched = None
+        if care.repeats:
+            # Who has a new boot is locked before it is known who has said something new, and all in one order.
+            speaking = {row.pair[1] for _, rows in batches for row in rows}
+            db.ask("lock_instances", instances=sorted(speaking))
         if spoke:
             touched = db.ask("touch_instances", instances=sorted(spoke), may_be_back=True)
         ledger.ask(strangers)

@@ -35,7 +35,9 @@ Answer = TypeVar("Answer")
 # About ten seconds of work at full speed; more would only be answered too late.
 WAITING_MAX = 50_000
 GROUP_MAX = 4_000
-_TRIES = 3
+# A draft that fails, instances to be locked whole because they are back and because boots change places, repeats, and
+# what may come between.
+_TRIES = 6
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests, OSError)
 _AGAIN = (
     psycopg.errors.DeadlockDetected,
@@ -329,7 +331,8 @@ class Writer:
                 await self._write([half])
             await self._answer_of(job, halves)
             return
-        if isinstance(problem, (*_AGAIN, LockWhole, psycopg.ProgrammingError)):
+        not_yet = (*_AGAIN, LockWhole, psycopg.errors.UniqueViolation, psycopg.ProgrammingError)
+        if isinstance(problem, not_yet):
             # Others were first each time, or the tables are those of another version: nothing is wrong with it, and it
             # may well be stored in a moment.
             _log.warning("not stored yet", job=type(job).__name__, error=type(problem).__name__)

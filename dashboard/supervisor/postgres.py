@@ -49,10 +49,9 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "log_line_prefix": "",
     "log_checkpoints": "off",
-    # Rows of other people's systems do not belong in a log; and what a statement fails with is for who sent it, for whom
-    # it may be no fault: a repeated event is found by it.
+    # Rows of other people's systems do not belong in a log.
     "log_min_error_statement": "panic",
-    "log_min_messages": "log",
+    "log_min_messages": "error",
     "max_wal_size": "512MB",
     # Each call of the API and each page has one while it is answered, and there may be several web processes.
     "max_connections": "300",
@@ -187,6 +186,8 @@ def prepare_roles(cluster: Cluster) -> None:
         for statement in (
             "REVOKE ALL ON DATABASE {database} FROM PUBLIC",
             "GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {program}",
+            # What its statements fail with is the program's to say, and often no fault: a repeated event is found by it.
+            "ALTER ROLE {program} SET log_min_messages = log",
         ):
             connection.execute(
                 sql.SQL(statement).format(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from breakers.models import OutboxRow
 from breakers.outbox import OutboxStep, steps_of
@@ -84,3 +85,17 @@ async def test_a_first_word_that_says_no_state_is_told_too(web: Web, said: dict[
         await web.post_events(word | {"instance": "two", "type": "note", "reason": "up"} | said)
 
         await watcher.until(lambda board: [one["instances"] for one in board.values()] == [2])
+
+
+@pytest.mark.parametrize("kind", ["note", "snapshot"])
+async def test_what_is_sent_again_after_goodbye_is_a_repeat(web: Web, kind: str) -> None:
+    word = {"service": "orders", "instance": "one", "environment": "prod", "breaker": "catalog"}
+    word |= {"type": kind, "id": "x1", "occurred_at": timezone.now().isoformat(), "reason": "end"}
+    async with web.agent(*OPEN) as agent:
+        await web.post_events(word)
+        await agent.say(type="goodbye")
+        await agent.socket.wait_closed()
+
+    answer = await web.post_events(word)
+
+    assert answer.json() == {"accepted": 0, "duplicates": 1, "rejected": []}

@@ -108,6 +108,14 @@ async def test_a_repeat_that_leaves_out_the_time_is_known_by_its_id(web: Web, ty
     assert answer.json() == {"accepted": 0, "duplicates": 1, "rejected": []}
 
 
+async def test_of_a_first_and_its_repeat_without_the_time_in_one_request_one_is_stored(
+    web: Web,
+) -> None:
+    answer = await web.post_events(event(id="e1", occurred_at=at(-60)), event(id="e1"))
+
+    assert answer.json() == {"accepted": 1, "duplicates": 1, "rejected": []}
+
+
 async def test_null_is_as_good_as_left_out(web: Web) -> None:
     fields = {
         name: None for name in EventIn.__struct_fields__ if name not in ("service", "breaker")
