@@ -1,5 +1,5 @@
 -- The statements of one group commit, in the order in which they run. Breakers are locked first, in id
--- order, then instances: whoever writes state keeps to that, so writers wait but never deadlock. Whoever
+-- order, then instances: whoever writes state keeps to that, so writers wait and hardly ever deadlock. Whoever
 -- changes what is wished locks the services before the breakers.
 
 -- name: begin
