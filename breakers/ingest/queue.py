@@ -85,7 +85,8 @@ class Writer:
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
         await cancel(self._tasks)
-        self._answer_all(list(self._waiting), Overloaded("The server is stopping."))
+        self._give_up_waiting(Overloaded("The server is stopping."))
+        self._idle.set()
 
     @property
     def waiting(self) -> int:

@@ -34,8 +34,7 @@ HOUR = {"since": T0.isoformat(), "until": (T0 + timedelta(hours=1)).isoformat()}
 async def test_of_first_words_at_the_same_time_any_says_what_was_left(web: Web, left: str) -> None:
     pair = [event(60, "open", id="m", boot="b", seq=1), event(60, "open", id=left, boot="b", seq=1)]
     pair[1]["from"] = "closed"
-    for number in range(40):
-        await web.post_events(*(one | {"service": f"s{number}"} for one in pair))
+    await web.post_events(*(one | {"service": f"s{n}"} for n in range(30) for one in pair))
     id = (await web.breaker("s7", "catalog"))["id"]
 
     alone = await web.get(f"breakers/{id}/report", **HOUR)
