@@ -64,7 +64,6 @@ class Locked:
     """All breaker instances of the instances that come, go or are lost in this group."""
     back: set[int] = field(default_factory=set)
     """Instances that speak again, having been lost or retired."""
-
     whole: Set[int] = frozenset()
     """Instances of which all breakers are locked."""
 

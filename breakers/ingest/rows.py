@@ -74,11 +74,13 @@ async def settle(
     }
     if not untimed:
         return batches
-    for _, rows in batches:
-        for row in rows:
-            if row.event.timed and row.event.named and row.key[:2] in untimed:
-                # The first says when, also where it is stored with its repeats.
-                untimed[row.key[:2]] = min(untimed[row.key[:2]], row.occurred_at)
+    # Who says when is the first, also where it is stored with its repeats.
+    untimed |= {
+        row.key[:2]: row.occurred_at
+        for _, rows in reversed(batches)
+        for row in reversed(rows)
+        if row.event.timed and row.event.named and row.key[:2] in untimed
+    }
     keys = sorted(untimed)
     first = {
         (service, event): at

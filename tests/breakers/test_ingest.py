@@ -108,10 +108,11 @@ async def test_a_repeat_that_leaves_out_the_time_is_known_by_its_id(web: Web, ty
     assert answer.json() == {"accepted": 0, "duplicates": 1, "rejected": []}
 
 
-async def test_of_a_first_and_its_repeat_without_the_time_in_one_request_one_is_stored(
-    web: Web,
+@pytest.mark.parametrize("seconds", [-60, 60])
+async def test_of_two_with_an_id_of_which_one_says_when_one_is_stored(
+    web: Web, seconds: int
 ) -> None:
-    answer = await web.post_events(event(id="e1", occurred_at=at(-60)), event(id="e1"))
+    answer = await web.post_events(event(id="e1"), event(id="e1", occurred_at=at(seconds)))
 
     assert answer.json() == {"accepted": 1, "duplicates": 1, "rejected": []}
 
