@@ -29,23 +29,25 @@ async def converse(
     *,
     ended: asyncio.Future[Close],
 ) -> None:
-    """Both until one of them is over or there is a reason to end: then neither goes on, whatever it waits for.
+    """Both until the reading is over or there is a reason to end: then neither goes on, whatever it waits for.
 
-    Raises that reason, or what the one raised that was over.
+    Writing is over where the peer has gone; what it had said before that is still to be read. Raises the reason, or
+    what one of the two raised.
     """
-    tasks = [asyncio.create_task(one) for one in (reading, writing)]
-    first: set[asyncio.Future[Any]] = {*tasks, ended}
+    reader, writer = asyncio.create_task(reading), asyncio.create_task(writing)
+    over: set[asyncio.Future[Any]] = {reader, ended}
     try:
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({writer, *over}, return_when=asyncio.FIRST_COMPLETED)
+        if writer.done() and not ended.done():
+            writer.result()
+            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             raise ended.result()
-        for task in tasks:
-            if task.done():
-                task.result()
+        reader.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        reader.cancel()
+        writer.cancel()
+        await asyncio.gather(reader, writer, return_exceptions=True)
 
 
 async def tell(next_frame: Callable[[], Awaitable[Any]], send: Send, *, within_s: float) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 KEY_PREFIX = "panelboard:"
 EVERY_S = 1.0
-EXPIRES_S = 4.0
+EXPIRES_S = 6.0
 
 _log = structlog.get_logger(__name__)
 

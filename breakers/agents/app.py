@@ -151,14 +151,13 @@ class _Conversation:
                 ended=self._socket.ended,
             )
         finally:
-            for task in self._acks:
-                task.cancel()
-            await asyncio.gather(*self._acks, return_exceptions=True)
             self._rights.release(self._credential)
             self._hub.leave(self._socket)
 
     async def let_go(self) -> None:
-        """Notes that nobody speaks for the instance any more, if this session did."""
+        """Lets what was said be committed, and notes that nobody speaks for the instance any more, if this session
+        did."""
+        await self._said_is_stored()
         if self._introducing is not None:
             # A hello that was cut short by the end is committed all the same.
             with contextlib.suppress(BeyondBound, *_AWAY):
@@ -310,9 +309,13 @@ class _Conversation:
     async def _retire(self) -> None:
         introduced = self._session.introduced
         assert introduced is not None
-        if self._acks:
-            await asyncio.gather(*self._acks, return_exceptions=True)
+        await self._said_is_stored()
         await self._writer.commit(
             Retire(instance_id=introduced.instance_id, session=self._session.id)
         )
         raise Close(1000, "goodbye")
+
+    async def _said_is_stored(self) -> None:
+        """Or refused. Who waits may be cancelled; what was said is not."""
+        if self._acks:
+            await asyncio.wait(self._acks)

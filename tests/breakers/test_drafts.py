@@ -3,15 +3,12 @@ answers are as if each had waited for the other."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
 from asgiref.sync import sync_to_async
-from django.conf import settings
 
 from breakers.db import make_pool
 from breakers.errors import Overloaded
@@ -24,6 +21,7 @@ from breakers.outbox import OutboxStep, steps_of
 from breakers.states import State
 from breakers.wire import Happened, Metrics
 from tests.support.eventually import aeventually
+from tests.support.held import held_up, wait_for_a_lock
 from tests.support.writing import NOW, happened, send, writer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,32 +39,6 @@ def committed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Draft, "write", write)
     return sizes
-
-
-@asynccontextmanager
-async def held_up(name: str = "catalog") -> AsyncIterator[psycopg.AsyncConnection]:
-    """No commit that moves the breaker ends in the block; who holds it commits at its end."""
-    breaker = await Breaker.objects.aget(name=name)
-    async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as holder:
-        await holder.execute("SELECT FROM breaker WHERE id = %s FOR UPDATE", [breaker.pk])
-        yield holder
-
-
-async def wait_for_a_lock(*, writers: int = 1) -> list[int]:
-    """Until so many of them do; by process."""
-    waiting: list[int] = []
-
-    async def are_waiting() -> bool:
-        nonlocal waiting
-        async with await psycopg.AsyncConnection.connect(settings.DATABASE_URL) as looker:
-            found = await looker.execute(
-                "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-            waiting = [pid for (pid,) in await found.fetchall()]
-        return len(waiting) == writers
-
-    await aeventually(are_waiting)
-    return waiting
 
 
 async def is_as_history_says(events: Iterable[Happened]) -> None:

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
@@ -142,7 +142,9 @@ class PanelServer:
                 with self._news:
                     session.frames.append(frame)  # before the ack: who has flushed may look
                     self._news.notify_all()
-                self._answer(session, frame)
+                # Who has gone without waiting for an answer may have said more before that.
+                with suppress(ConnectionClosed):
+                    self._answer(session, frame)
         except ConnectionClosed:
             pass
         finally:

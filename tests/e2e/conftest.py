@@ -74,4 +74,5 @@ def pages(browser: Browser, running_shop: Shop) -> Iterator[Pages]:
     yield opened
     complaints = opened.complaints
     opened.close()
-    assert complaints == []
+    readiness = [line for line in running_shop.stack.output.splitlines() if "readiness" in line]
+    assert complaints == [], readiness
