@@ -1,11 +1,12 @@
-"""uvicorn's protocols: WebSockets that end also where the peer reads nothing and take frames that are bytes already;
-and with both an application that hears of the server's end before its connections do."""
+"""uvicorn's protocols: answers that go out in one piece; WebSockets that end also where the peer reads nothing and take
+frames that are bytes already; and with both an application that hears of the server's end before its connections do."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from breakers.asgi import WRITE_NOW
@@ -22,8 +23,48 @@ def _tell_of_the_end(state: dict[str, Any]) -> None:
         end()
 
 
+class _Whole:
+    """A transport that keeps an answer's head until its body begins. uvicorn writes them by themselves: two calls of
+    the system, and two packets, of which the first wakes a reader who can do nothing yet."""
+
+    _HEADS = tuple(b"HTTP/1.1 %d" % hundreds for hundreds in range(2, 6))
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._kept = b""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if not self._kept and data.startswith(self._HEADS):
+            self._kept = data
+            return
+        self._transport.write(self._kept + data)
+        self._kept = b""
+
+    def flush(self) -> None:
+        """What has no body, or fails before its first part."""
+        if self._kept:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn lets calls finish before the application hears of the end; one that waits must hear at once."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._whole = _Whole(transport)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.transport = cast("asyncio.Transport", self._whole)
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        self._whole.flush()
+        super().on_response_complete()
 
     def shutdown(self) -> None:
         _tell_of_the_end(self.app_state)

@@ -1,4 +1,4 @@
-"""The peers of the web process: bare ASGI applications on the same server with the same settings.
+"""The peers of the web process: bare ASGI applications on the same server with the same settings, its HTTP as it comes.
 
     python benchmarks/rig/bare.py json FD
     python benchmarks/rig/bare.py live FD FRAMES
@@ -127,6 +127,7 @@ def main(which: str, fd: str, *arguments: str) -> None:
     config = configuration(host="127.0.0.1", port=0, workers=1)
     kinds = {"json": lambda: json, "live": Live, "polled": Polled}
     config.app = kinds[which](*map(Path, arguments))
+    config.http = "httptools"  # without what ours does better
     # Who asks each 15 s is not to connect each time.
     config.timeout_keep_alive = 60
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(fd))])

@@ -24,7 +24,6 @@ from breakers.models import Scope
 
 _log = structlog.get_logger(__name__)
 EVENTS_MAX = 1000
-_COMMIT_S = 20
 
 
 class NotUnderstood(CallError):
@@ -82,24 +81,13 @@ class IngestEndpoint(ABC):
         """Waits until they are stored; what the database refuses joins the rejected. The number of repeats."""
         if done is None:
             return 0
-        # Half the price of asyncio.timeout, which each event that comes alone would pay.
-        late = asyncio.get_running_loop().call_later(_COMMIT_S, _give_up, done)
-        try:
-            outcomes = await done
-        finally:
-            late.cancel()
         duplicates = 0
-        for index, outcome in zip(found.indexes, outcomes, strict=True):
+        for index, outcome in zip(found.indexes, await done, strict=True):
             if isinstance(outcome, Refused):
                 found.rejected[index] = outcome.errors
             elif outcome is Stored.DUPLICATE:
                 duplicates += 1
         return duplicates
-
-
-def _give_up(done: asyncio.Future[list[Outcome]]) -> None:
-    if not done.done():
-        done.set_exception(TimeoutError())
 
 
 def media_type(scope: asgi.Scope) -> str:

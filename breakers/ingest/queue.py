@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -46,6 +47,9 @@ _AGAIN = (
     psycopg.errors.ForeignKeyViolation,  # a remembered row that was pruned
     GoneFromRegistry,
 )
+# Nobody waits longer for one group, whatever holds it up, and so not twice as long for an answer. Looked at for all
+# together: a timer for each event that comes alone would cost as much as its validation.
+_GROUP_S, _LOOK_EACH_S = 10.0, 1.0
 _NOT_YET = Refused((FieldError((), "could not be stored yet; send it again"),))
 # Where repeats come, or late events, or where another process moves the same breakers, more of that follows: so many
 # groups are then looked at before they are written.
@@ -73,11 +77,19 @@ class Writer:
         self._draft: Draft | None = None
         """Of the first of what waits; None while nobody knows what the group before will leave behind."""
         self._next_turn: asyncio.Handle | None = None
+        self._group: list[AnyJob] = []
+        self._began = 0.0
+        """The group under way, and since when."""
         self._held: Connection | None = None
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(for_ever(self._run, name="ingest writer"))]
+        self._tasks = [
+            asyncio.create_task(for_ever(self._run, name="ingest writer")),
+            asyncio.create_task(
+                for_ever(self._give_up_late, name="ingest patience", every_s=_LOOK_EACH_S)
+            ),
+        ]
 
     async def stop(self, *, within_s: float = 10) -> None:
         """Commits what waits, for at most `within_s` seconds, and ends."""
@@ -118,7 +130,8 @@ class Writer:
         try:
             while self._waiting:
                 draft = self._take_draft()
-                group = self._take(draft)
+                group = self._group = self._take(draft)
+                self._began = time.monotonic()
                 try:
                     await self._write(group, draft)
                 except Exception as problem:  # the writer must live on; its senders are told
@@ -127,6 +140,7 @@ class Writer:
                 finally:
                     self._answer_all(group, Overloaded("The server is stopping."))
                     self._weight -= sum(job.weight for job in group)
+                    self._group = []
         finally:
             await self._let_go()
         if not self._waiting:
@@ -144,6 +158,12 @@ class Writer:
         held, self._held = self._held, None
         if held is not None:
             await self._pool.putconn(held)
+
+    async def _give_up_late(self) -> None:
+        if self._group and time.monotonic() - self._began > _GROUP_S:
+            late = Overloaded("The database does not answer.", retry_after=2)
+            self._answer_all(self._group, late)
+            self._give_up_waiting(late)
 
     def _give_up_waiting(self, problem: Exception) -> None:
         waiting = list(self._waiting)

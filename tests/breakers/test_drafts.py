@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from breakers.db import make_pool
 from breakers.errors import Overloaded
 from breakers.history.rebuild import rebuild
+from breakers.ingest import queue
 from breakers.ingest.draft import Draft
 from breakers.ingest.effects import Effects
 from breakers.ingest.jobs import Stored
@@ -268,11 +269,9 @@ async def test_a_connection_that_is_cut_in_a_commit_stores_nothing_of_what_was_j
         await send(one, events[0])
         async with held_up() as holder:
             first = send(one, events[1])
-            await wait_for_a_lock()
+            [cut] = await wait_for_a_lock()
             second = send(one, events[2])
-            await holder.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            )
+            await holder.execute("SELECT pg_terminate_backend(%s)", [cut])
             with pytest.raises(Overloaded):
                 await first
         assert await second == [Stored.ACCEPTED]
@@ -305,3 +304,15 @@ async def test_what_is_said_beside_states_is_of_the_newest(committed: list[int])
     assert (held.library, held.labels, held.probe_due_at) == ("new", {"a": "1"}, due)
     assert held.breaker.target == "db"
     assert await Snapshot.objects.acount() == 4
+
+
+async def test_nobody_waits_longer_than_so_for_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "_GROUP_S", 0.1)
+    monkeypatch.setattr(queue, "_LOOK_EACH_S", 0.02)
+    async with writer() as one:
+        await send(one, happened(1, State.OPEN))
+        async with held_up():
+            for number in (2, 3):  # the second waits behind the first
+                with pytest.raises(Overloaded):
+                    await send(one, happened(number, State.CLOSED))
+        assert await send(one, happened(4, State.CLOSED)) == [Stored.ACCEPTED]

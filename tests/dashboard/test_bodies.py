@@ -15,6 +15,7 @@ from dashboard import bodies
 from dashboard.bodies import CALLS_MAX, bounded
 from dashboard.postgresql import base
 from tests.support.eventually import aeventually
+from tests.support.held import wait_for_a_lock
 from tests.support.web import Web
 
 API, PAGE = "/api/v1/rules", "/login/"
@@ -235,12 +236,7 @@ async def test_whoever_waits_for_a_held_row_is_told_so_and_everybody_else_is_ans
             asyncio.create_task(web.call("PUT", f"breakers/{held}/override", wish))
             for _ in range(CALLS_MAX + 16)
         ]
-
-        async def somebody_waits() -> bool:
-            found = await holder.execute("SELECT FROM pg_locks WHERE NOT granted")
-            return await found.fetchone() is not None
-
-        await aeventually(somebody_waits)
+        await wait_for_a_lock()
         others = [
             await web.call("PUT", f"breakers/{free}/override", wish),
             await web.http.get(f"/api/v1/breakers/{held}", headers=web.bearer()),

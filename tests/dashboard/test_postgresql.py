@@ -175,6 +175,11 @@ class OwnServer:
                 caller.setblocking(False)
                 caller.connect(os.fspath(path))
 
+    def take_one_too_many(self, callers: ExitStack) -> None:
+        """Connections; raises what the server says to the last."""
+        while True:
+            callers.enter_context(psycopg.connect(**self.asked))
+
     def end(self) -> None:
         self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(signal.SIGQUIT)
@@ -213,9 +218,7 @@ def test_a_stopped_server_is_given_up_although_its_sockets_queue_is_full(
 def test_a_server_that_refuses_one_more_is_there(own_server: OwnServer) -> None:
     asked = Connection.connect(**own_server.asked, autocommit=True)
     with ExitStack() as callers:
-        for _ in range(7):
-            callers.enter_context(psycopg.connect(**own_server.asked))
         with pytest.raises(psycopg.OperationalError, match="too many clients"):
-            psycopg.connect(**own_server.asked)
+            own_server.take_one_too_many(callers)
 
         assert asked.execute("SELECT pg_sleep(1), 7").fetchone() == ("", 7)

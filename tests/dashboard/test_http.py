@@ -1,0 +1,115 @@
+"""What a caller sees of HTTP itself: answers in one piece and in their order, whatever way the requests came."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from breakers.models import Event
+from tests.support.web import Web
+
+
+class Caller:
+    """One kept connection, by hand."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+
+    async def __aenter__(self) -> Caller:
+        self.reader, self.writer = await asyncio.open_connection(*self._web.host.split(":"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.writer.close()
+
+    def request(self, method: str, path: str, body: bytes | None = None, *more: str) -> bytes:
+        heads = [f"{method} {path} HTTP/1.1", f"Host: {self._web.host}", *more]
+        heads += [f"{name}: {value}" for name, value in self._web.bearer().items()]
+        if body is not None:
+            heads += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        return "\r\n".join([*heads, "", ""]).encode() + (body or b"")
+
+    async def answer(self) -> tuple[int, bytes]:
+        """The next one; its status, and its body by the length that it says."""
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 30)
+        status = int(head.split()[1])
+        lengths = [
+            int(line.partition(b":")[2])
+            for line in head.lower().splitlines()
+            if line.startswith(b"content-length")
+        ]
+        return status, await self.reader.readexactly(lengths[0] if lengths else 0)
+
+
+def event(name: str) -> dict[str, Any]:
+    return {"id": name, "service": "orders", "breaker": name, "to": "open"}
+
+
+def events(*names: str) -> bytes:
+    return json.dumps([event(name) for name in names]).encode()
+
+
+async def test_an_answer_comes_in_one_piece(web: Web) -> None:
+    async with Caller(web) as caller:
+        for _ in range(20):
+            caller.writer.write(caller.request("GET", "/healthz"))
+            piece = await asyncio.wait_for(caller.reader.read(65_536), 30)
+            assert piece.endswith(b'\r\n\r\n{"status":"ok"}')
+
+
+async def test_what_has_no_body_is_answered_and_the_connection_goes_on(web: Web) -> None:
+    async with Caller(web) as caller:
+        caller.writer.write(caller.request("HEAD", "/login/"))
+        head = await asyncio.wait_for(caller.reader.readuntil(b"\r\n\r\n"), 30)
+        assert head.startswith(b"HTTP/1.1 200 ")
+
+        caller.writer.write(caller.request("GET", "/healthz"))
+        assert await caller.answer() == (200, b'{"status":"ok"}')
+
+
+async def test_requests_sent_at_once_are_answered_in_their_order_each_with_its_own(
+    web: Web,
+) -> None:
+    sent = [events("one"), events("two", "three"), b"[", events("four", "one")]
+    async with Caller(web) as caller:
+        # All in one segment: what follows has come when the first is looked at.
+        caller.writer.write(
+            b"".join(caller.request("POST", "/api/v1/events", body) for body in sent)
+        )
+        answers = [await caller.answer() for _ in sent]
+
+    told = [(status, json.loads(body)) for status, body in answers]
+    assert [status for status, _ in told] == [202, 202, 400, 202]
+    counts = [(said.get("accepted"), said.get("duplicates")) for _, said in told]
+    assert counts == [(1, 0), (2, 0), (None, None), (1, 1)]
+    assert await Event.objects.acount() == 4
+
+
+async def test_a_caller_that_waits_to_be_asked_for_the_body_is_asked(web: Web) -> None:
+    async with Caller(web) as caller:
+        body = events("one")
+        whole = caller.request("POST", "/api/v1/events", body, "Expect: 100-continue")
+        caller.writer.write(whole.removesuffix(body))
+        asked = await asyncio.wait_for(caller.reader.readuntil(b"\r\n\r\n"), 30)
+        assert asked.startswith(b"HTTP/1.1 100 ")
+
+        caller.writer.write(body)
+        status, told = await caller.answer()
+        assert (status, json.loads(told)["accepted"]) == (202, 1)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+async def test_a_body_counts_once_however_it_comes(web: Web, pieces: int) -> None:
+    async with Caller(web) as caller:
+        whole = caller.request("POST", "/api/v1/rules", b'{"name": "a rule", "kind": "nothing"}')
+        size = -(-len(whole) // pieces)
+        for start in range(0, len(whole), size):
+            caller.writer.write(whole[start : start + size])
+            await asyncio.sleep(0)
+        status, told = await caller.answer()
+
+    assert status == 422
+    assert json.loads(told)["errors"][0]["loc"] == ["kind"]
