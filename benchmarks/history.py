@@ -3,8 +3,9 @@
     python benchmarks/history.py [--events 10000000]
 
 Both histories cover 90 days of the same 1,000 breakers, written by COPY straight into the partitions of one
-database: first the few, then the rest. The report reads the span that holds as many events in both (90 days of
-the few, a hundredth of that of the many), for what it must read is its own affair; what lies around it is not.
+database: first the few, then the rest. Reports are read of the last day, which is to be summed up from a hundred
+times as many events of the many; and of the span that ends in the middle and holds as many in both, for what a report
+must sum up is its own affair, and what lies around it is not.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ import argparse
 import itertools
 import json
 import random
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -35,12 +34,6 @@ _COLUMNS = (
     "service_id, event_id, occurred_at, breaker_id, instance_id, type, from_state, to_state, boot, seq, cause, "
     "reason, metrics, origin"
 )
-_REPORT = """
-    SELECT breaker_id, count(*) FILTER (WHERE to_state = 'open'), count(*), min(occurred_at), max(occurred_at)
-    FROM event
-    WHERE breaker_id = ANY(%s) AND type = 'state_change' AND occurred_at >= %s AND occurred_at < %s
-    GROUP BY breaker_id
-"""
 Place = tuple[int, int, int]
 """Service, breaker and instance."""
 
@@ -99,25 +92,37 @@ def read(
 ) -> dict[str, float]:
     """Milliseconds of each reading (median)."""
     breakers = sorted({breaker for _, breaker, _ in places})[:BREAKERS]
-    middle = (ends - timedelta(days=DAYS / 2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    half = ends - timedelta(days=DAYS / 2)
+    middle = instant(half)
+    # Half of what the few are, and as much of the many.
+    like = f"since={instant(half - timedelta(days=DAYS / 2) * few / events)}&until={middle}"
+    services = names_of(stack)[:BREAKERS]
     paths = {
         "newest events of a breaker": [f"breakers/{id}/events?limit=50" for id in breakers],
         "its events 45 days ago": [
             f"breakers/{id}/events?limit=20&until={middle}" for id in breakers
         ],
         "the board's first page": ["breakers?limit=100"],
+        "report of a breaker, its last day": [f"breakers/{id}/report" for id in breakers],
+        "the same of as many events": [f"breakers/{id}/report?{like}" for id in breakers],
+        "report of a service, its last day": [
+            f"reports?by=service&service={name}" for name in services
+        ],
+        "the same of as many events ": [
+            f"reports?by=service&service={name}&{like}" for name in services
+        ],
     }
-    took = {what: requested(stack, some, rounds) for what, some in paths.items()}
-    since = ends - timedelta(days=DAYS) * few / events
-    services: dict[int, set[int]] = {}
-    for service, breaker, _ in places:
-        services.setdefault(service, set()).add(breaker)
-    spans = itertools.cycle([[sorted(ids), since, ends] for ids in services.values()])
-    with closing(psycopg.connect(stack.owner_url, autocommit=True)) as connection:
-        took["openings of a service"] = timed(
-            lambda: connection.execute(_REPORT, next(spans)).fetchall(), rounds
-        )
-    return took
+    return {what: requested(stack, some, rounds) for what, some in paths.items()}
+
+
+def instant(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def names_of(stack: Stack) -> list[str]:
+    """Services."""
+    with psycopg.connect(stack.owner_url) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM service ORDER BY id")]
 
 
 def requested(stack: Stack, paths: Sequence[str], rounds: int) -> float:
@@ -127,15 +132,6 @@ def requested(stack: Stack, paths: Sequence[str], rounds: int) -> float:
         tally = uvloop.run(drive(stack.port, [queue], expected=None, within_s=120))
         tally.check()
     return tally.percentile(50) * 1000
-
-
-def timed(call: Callable[[], object], rounds: int) -> float:
-    took = []
-    for _ in range(rounds * 2):
-        began = time.perf_counter()
-        call()
-        took.append(time.perf_counter() - began)
-    return statistics.median(took[rounds:]) * 1000
 
 
 def introduce(stack: Stack) -> list[Place]:

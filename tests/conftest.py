@@ -11,9 +11,17 @@ import pytest
 from _pytest.nodeid import NodeId
 from django.db import connections
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tests.support import servers, stack
 from tests.support.stack import Stack
+
+# How busy the machine is decides nothing.
+hypothesis_settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("any machine")
 
 
 @pytest.hookimpl(trylast=True)  # others add groups too, and order by the use of the database

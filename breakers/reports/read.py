@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +13,7 @@ from psycopg.rows import namedtuple_row
 
 from breakers.models import Breaker, BreakerInstance, Event
 from breakers.reports.span import Span
-from breakers.reports.tally import Tally, tally
+from breakers.reports.tally import FLAP_WITHIN, Tally, tally
 from breakers.reports.timeline import Timeline, timeline
 from breakers.sql import statements
 from breakers.states import Change, Held, Origin, State
@@ -28,24 +27,29 @@ def reports_of(breakers: Sequence[Breaker], span: Span) -> Iterator[tuple[Breake
     """One for each breaker, in order."""
     for first in range(0, len(breakers), _AT_ONCE):
         some = breakers[first : first + _AT_ONCE]
-        lines = timelines_of([breaker.pk for breaker in some], until=span.until)
+        lines = timelines_of([breaker.pk for breaker in some], span)
         for breaker in some:
             yield breaker, tally(lines.get(breaker.pk, ()), since=span.since, until=span.until)
 
 
 def report_together(breakers: Sequence[Breaker], span: Span) -> Tally:
     """One over all of them, as of a service."""
-    lines = timelines_of([breaker.pk for breaker in breakers], until=span.until)
+    lines = timelines_of([breaker.pk for breaker in breakers], span)
     every = [line for of_breaker in lines.values() for line in of_breaker]
     return tally(every, since=span.since, until=span.until)
 
 
-def timelines_of(breakers: Sequence[int], *, until: datetime) -> dict[int, list[Timeline]]:
-    """The timeline of each instance of each breaker, from as far back as history goes."""
+def timelines_of(breakers: Sequence[int], span: Span) -> dict[int, list[Timeline]]:
+    """The timeline of each instance of each breaker, from as far back as it matters to the span."""
     found: dict[int, list[Timeline]] = {}
+    asked = {
+        "breakers": list(breakers),
+        "since": span.since - FLAP_WITHIN,
+        "until": span.until,
+    }
     with connection.cursor() as cursor:
         cursor.cursor.row_factory = namedtuple_row
-        cursor.execute(_SQL["changes"], {"breakers": list(breakers), "until": until})
+        cursor.execute(_SQL["changes"], asked)
         rows: Iterator[Any] = iter(cursor)  # named tuples, of which Django's cursor knows nothing
         for (breaker, _), some in groupby(rows, key=lambda row: (row.breaker_id, row.instance_id)):
             kept = list(some)

@@ -20,6 +20,7 @@ from breakers.live import past
 from breakers.live.match import Match
 from breakers.models import Breaker, BreakerInstance, Event, Instance, OutboxRow
 from breakers.reports.read import timelines_of
+from breakers.reports.span import Span
 from breakers.tasks import maintain
 from tests.support import servers
 from tests.support.make import make_actor, make_breaker, make_event, make_instance
@@ -105,7 +106,7 @@ def test_a_breaker_keeps_its_state_when_the_event_that_made_it_is_dropped() -> N
     assert list(rebuild(write=True))
     assert BreakerInstance.objects.values().get() == before
     assert before["since"] == before["not_closed_since"] == monday(30) + DAY
-    [line] = timelines_of([breaker.pk], until=timezone.now())[breaker.pk]
+    [line] = timelines_of([breaker.pk], Span(timezone.now() - DAY, timezone.now()))[breaker.pk]
     assert [(spell.state, spell.begun) for spell in line.spells] == [("open", monday(30) + DAY)]
 
 
