@@ -11,7 +11,7 @@ from ninja.openapi.schema import OpenAPISchema
 from alerts.rules import rule_kinds
 from breakers.asgi import BODY_MAX
 from breakers.ingest.endpoint import EVENTS_MAX
-from breakers.ingest.formats import formats
+from breakers.ingest.formats import cloudevents, formats
 from breakers.ingest.otlp.app import BODY_MAX as OTLP_BODY_MAX
 from breakers.ingest.otlp.messages import JSON, PROTOBUF
 from breakers.wire import EventIn
@@ -141,7 +141,8 @@ _EVENTS_IN = f"""One event, or an array of at most {EVENTS_MAX}, of at most 1 Mi
 
 The same as lines of JSON (`application/x-ndjson`), or as CloudEvents: one (`application/cloudevents+json`), an array of \
 them (`application/cloudevents-batch+json`), or in binary mode, with `ce-id`, `ce-time`, `ce-source`, `ce-type` and \
-`ce-specversion` as headers and the event as the JSON body. The envelope's id and time win.
+`ce-specversion` as headers and the event as the JSON body. Their `type` is `{cloudevents.TYPE}`; the envelope's id and \
+time win.
 
 `occurred_at` may be 7 days old and 5 minutes ahead; left out, it is the time of arrival. An `id` makes a repeat harmless: \
 what has the same `id` within a service, and the same `occurred_at` where it says one, is counted as a duplicate and \

@@ -24,6 +24,13 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
+class HandBody(Body):
+    """Of a hand on breakers, in which nothing is passed over: a mistyped `dry_run` would act, a mistyped `instances`
+    or `service` reach further than it means."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 OneOf = Annotated[_Word, Field(strict=False)]
 """A word of an enumeration, as text."""
 

@@ -11,7 +11,7 @@ from ninja import Query, Schema
 from pydantic import Field, StringConstraints
 
 from breakers.access import Actor
-from breakers.api.body import Body, Instant, OneOf
+from breakers.api.body import Body, HandBody, Instant, OneOf
 from breakers.cursor import LIMIT_MAX
 from breakers.desired.many import Reach, Touched
 from breakers.desired.override import OverrideWish
@@ -116,7 +116,7 @@ class MatchQuery(Body):
         return Match(self.environment, self.service, self.state, self.target, self.q)
 
 
-class GuardedIn(Body):
+class GuardedIn(HandBody):
     """What a control call carries for the limits of its environment."""
 
     confirm: Annotated[
@@ -177,7 +177,7 @@ class OverrideIn(GuardedIn):
         )
 
 
-class ManyMatch(MatchQuery):
+class ManyMatch(MatchQuery, HandBody):
     """The query of `GET breakers`, of the board as it is now."""
 
     at: Any = None

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 from django.db import connection, transaction
-from django.db.backends.utils import CursorWrapper
 from msgspec import Struct
 
 from breakers.access import Actor
 from breakers.authors import author_words
 from breakers.errors import FieldError, Invalid
+from breakers.history.edge import history_begins
 from breakers.live.board import narrowed
 from breakers.live.match import Filter, Limits, Match
 from breakers.sql import statements
@@ -77,7 +77,7 @@ def board_at(
     with transaction.atomic(), connection.cursor() as cursor:
         # A partition that is dropped is gone for all at once, its checkpoints are there for later statements only.
         cursor.execute(_SQL["keep_events"])
-        _check_edge(cursor, at)
+        _check_edge(at)
         cursor.execute(statement, parameters | {"at": at})
         assert cursor.description is not None
         names = [column[0] for column in cursor.description]
@@ -90,9 +90,8 @@ def board_at(
     return found
 
 
-def _check_edge(cursor: CursorWrapper, at: datetime) -> None:
-    cursor.execute(_SQL["edge"])
-    [(edge,)] = cursor.fetchall()
+def _check_edge(at: datetime) -> None:
+    edge = history_begins()
     if edge is not None and at < edge:
         raise Invalid(
             [FieldError(("at",), f"must not be before {told_time(edge)}, where history begins")]

@@ -42,7 +42,7 @@ def report_together(breakers: Sequence[Breaker], span: Span) -> Tally:
 def timelines_of(breakers: Sequence[int], span: Span) -> dict[int, list[Timeline]]:
     """The timeline of each instance of each breaker, from as far back as it matters to the span."""
     found: dict[int, list[Timeline]] = {}
-    asked = {
+    asked: dict[str, Any] = {
         "breakers": list(breakers),
         "since": span.since - FLAP_WITHIN,
         "until": span.until,

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from breakers.errors import FieldError, Invalid
+from breakers.wire import told_time
 
 _USUAL = timedelta(hours=24)
 _LONGEST = timedelta(days=400)
@@ -18,8 +19,11 @@ class Span(NamedTuple):
     until: datetime
 
 
-def report_span(*, since: datetime | None, until: datetime | None, now: datetime) -> Span:
-    """By default the last 24 hours; what is ahead of now is left out, for nobody knows it.
+def report_span(
+    *, since: datetime | None, until: datetime | None, now: datetime, edge: datetime | None = None
+) -> Span:
+    """By default the last 24 hours; what is ahead of now is left out, for nobody knows it, and so is what lies before
+    the `edge` of history.
 
     Raises Invalid for a span that is empty by then, or longer than 400 days.
     """
@@ -33,4 +37,7 @@ def report_span(*, since: datetime | None, until: datetime | None, now: datetime
         raise Invalid(
             [FieldError(("since",), f"must be at most {_LONGEST.days} days before until")]
         )
-    return Span(since, until)
+    if edge is not None and until <= edge:
+        begins = told_time(edge)
+        raise Invalid([FieldError(("until",), f"must be after {begins}, where history begins")])
+    return Span(since if edge is None else max(since, edge), until)

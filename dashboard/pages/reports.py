@@ -13,9 +13,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from breakers.access import Actor, breakers_for
+from breakers.history.edge import history_begins
 from breakers.models import Breaker
 from breakers.reports.read import busiest, reports_of
-from breakers.reports.span import Span
+from breakers.reports.span import Span, report_span
 from breakers.reports.tally import Tally
 from breakers.states import State
 from dashboard.pages import words
@@ -135,7 +136,8 @@ def reports_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     }
     turned = request.GET.get("sort", "").startswith("-")
     now = timezone.now()
-    span = Span(now - SPANS[asked["span"]], now)
+    since, edge = now - SPANS[asked["span"]], history_begins()
+    span = report_span(since=since, until=None, now=now, edge=edge)
     breakers = breakers_for(actor)
     if asked["environment"]:
         breakers = breakers.filter(service__environment__name=asked["environment"])
@@ -161,6 +163,7 @@ def reports_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             "filtered": bool(asked["environment"] or asked["service"]),
             "environments_seen": sorted({row.breaker.service.environment.name for row in rows}),
             "csv": _csv(asked, span),
+            "begins": span.since if span.since != since else None,
             "shown_most": SHOWN_MOST,
         },
     )

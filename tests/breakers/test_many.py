@@ -84,6 +84,7 @@ def test_more_unknown_names_than_an_answer_holds_are_refused() -> None:
         ({"state": "ajar"}, "state"),
         ({"service": "a\0"}, "service"),
         (ORDERS | {"at": "2020-01-01T00:00:00Z"}, "at"),
+        ({"environment": "prod", "servcie": "orders"}, "servcie"),
     ],
 )
 def test_a_match_that_cannot_be_is_refused_at_its_place(
@@ -94,6 +95,19 @@ def test_a_match_that_cannot_be_is_refused_at_its_place(
     refused = Caller().post(f"/overrides{act}", force(match), status=422)
 
     assert refused["errors"][0]["loc"] == ["match", place]
+    assert not Override.objects.exists()
+
+
+@pytest.mark.parametrize("typo", ["dryrun", "instance", "digests"])
+def test_a_mistyped_word_acts_on_nothing(typo: str) -> None:
+    breaker, call = make_breaker(), Caller()
+
+    many = call.post("/overrides", force(ORDERS, **{typo: True}), status=422)
+    one = call.post(
+        f"/breakers/{breaker.pk}/commands", {"command": "trip", "reason": "r", typo: 1}, status=422
+    )
+
+    assert [said["errors"][0]["loc"] for said in (many, one)] == [[typo], [typo]]
     assert not Override.objects.exists()
 
 
@@ -183,7 +197,7 @@ def test_no_match_at_all_must_be_meant(dry_run: bool) -> None:
     make_breaker()
     call = Caller()
 
-    for match in ({}, {"servce": "a typo"}, {"q": "  \u00a0"}, {"state": ", ,"}):
+    for match in ({}, {"q": "  \u00a0"}, {"state": ", ,"}):
         status, problem = call("POST", "/overrides", force(match, dry_run=dry_run))
         assert status == 422
         assert problem["errors"][0]["loc"] == ["match"]

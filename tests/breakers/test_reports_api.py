@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connection
 
 from tests.support.make import make_key
 from tests.support.web import Web
@@ -178,3 +179,23 @@ async def test_a_first_word_trips_where_it_says_that_it_left_closed(web: Web) ->
         trips[name] = (await web.get(f"breakers/{id}/report", **HOUR))["trips"]
 
     assert trips == {"silent": 0, "told": 1}
+
+
+async def test_a_report_begins_where_history_does_and_says_so(web: Web) -> None:
+    await web.post_events(event(0, "closed"), event(600, "open"), event(900, "closed"))
+    id = (await web.breaker("orders", "catalog"))["id"]
+    edge = T0 + timedelta(seconds=700)
+    await sync_to_async(begin_history)(edge)
+
+    told = await web.get(f"breakers/{id}/report", **HOUR)
+    before = HOUR | {"until": edge.isoformat()}
+    refused = await web.http.get("/api/v1/reports", params=before, headers=web.bearer())
+
+    assert datetime.fromisoformat(told["since"]) == edge
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["loc"] == ["until"]
+
+
+def begin_history(at: datetime) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE history_edge SET at = %s", [at])

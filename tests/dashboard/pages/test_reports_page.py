@@ -93,3 +93,15 @@ def test_filters_narrow_and_odd_ones_do_no_harm(viewer: Client) -> None:
     assert told(viewer, "?service=oft")[1] == ["often → catalog"]
     assert told(viewer, "?environment=dev") == ("No breaker to report on.", [])
     assert len(told(viewer, "?span=century&sort=--x")[1]) == 2
+
+
+def test_what_lies_before_history_is_not_counted_and_the_page_says_so(viewer: Client) -> None:
+    tripping("orders", trips=3, each=timedelta(minutes=10), days_ago=5)
+    assert "History begins" not in viewer.get("/reports/?span=7d").content.decode()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE history_edge SET at = %s", [NOW - timedelta(days=3)])
+
+    page = viewer.get("/reports/?span=7d").content.decode()
+
+    assert "History begins" in page
+    assert "History begins" not in viewer.get("/reports/").content.decode()
