@@ -28,11 +28,12 @@ async def converse(
     writing: Coroutine[Any, Any, None],
     *,
     ended: asyncio.Future[Close],
+    hears_out: bool = False,
 ) -> None:
-    """Both until the reading is over or there is a reason to end: then neither goes on, whatever it waits for.
+    """Both until one of them is over or there is a reason to end: then neither goes on, whatever it waits for.
 
-    Writing is over where the peer has gone; what it had said before that is still to be read. Raises the reason, or
-    what one of the two raised.
+    Writing is over where the peer has gone. With `hears_out`, what it had said before that is still read. Raises the
+    reason, or what one of the two raised.
     """
     reader, writer = asyncio.create_task(reading), asyncio.create_task(writing)
     over: set[asyncio.Future[Any]] = {reader, ended}
@@ -40,6 +41,8 @@ async def converse(
         await asyncio.wait({writer, *over}, return_when=asyncio.FIRST_COMPLETED)
         if writer.done() and not ended.done():
             writer.result()
+            if not hears_out:
+                return
             await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             raise ended.result()

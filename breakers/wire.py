@@ -283,6 +283,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Live instances that an agent speaks for; the other live ones are known by events alone."""
     not_connected: int = 0
     """Of the agents: not heard any more, and not lost yet."""
+    untold: int = 0
+    """Live instances that have told metrics, say, and no state yet: unknown, and not lost."""
     since: datetime | None
     not_closed_since: datetime | None
     """The beginning of the outage, its probes included: since when some live instance is not closed."""

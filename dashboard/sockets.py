@@ -38,8 +38,11 @@ class _Whole:
         if not self._kept and data.startswith(self._HEADS):
             self._kept = data
             return
-        self._transport.write(self._kept + data)
-        self._kept = b""
+        whole, self._kept = self._kept + data, b""
+        if (
+            not self.is_closing()
+        ):  # else its caller has gone, who had asked for more than one answer
+            self._transport.write(whole)
 
     def flush(self) -> None:
         """What has no body, or fails before its first part."""

@@ -132,6 +132,8 @@ class _Conversation:
         self._socket = AgentSocket(self._session, asgi.write_now_of(scope))
         self._room = asyncio.Semaphore(_FRAMES_MAX)
         self._acks: set[asyncio.Future[None]] = set()
+        self._gone = asyncio.Event()
+        """The agent, of whom something may be left to be read."""
         self._introducing: asyncio.Future[Introduced | None] | None = None
         _, _, key = (asgi.header(scope, b"authorization") or "").partition(" ")
         self._credential = Credential(
@@ -147,8 +149,9 @@ class _Conversation:
         try:
             await converse(
                 self._read(),
-                tell(self._socket.next, self._send, within_s=_SEND_WITHIN_S),
+                self._tell(),
                 ended=self._socket.ended,
+                hears_out=True,
             )
         finally:
             self._rights.release(self._credential)
@@ -180,6 +183,10 @@ class _Conversation:
         if text is None:
             raise Close(NOT_UNDERSTOOD, "send text frames")
         return str(text)
+
+    async def _tell(self) -> None:
+        await tell(self._socket.next, self._send, within_s=_SEND_WITHIN_S)
+        self._gone.set()
 
     async def _read(self) -> None:
         try:
@@ -242,12 +249,15 @@ class _Conversation:
         await self._rest(self._pace.owe(self._session.actor, events, now=time.monotonic()))
 
     async def _rest(self, seconds: float) -> None:
-        """Reads nothing meanwhile, and lets neither side take the other for gone."""
+        """Reads nothing meanwhile, and lets neither side take the other for gone that is not: its pongs tell."""
         if seconds:
             self._socket.clock.forget()
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, HEARTBEAT_S))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, HEARTBEAT_S)):
+                    await self._gone.wait()
+                return
             self._socket.heard = True
             self._socket.heard_at = time.monotonic()
             if left > HEARTBEAT_S:

@@ -73,6 +73,8 @@ class SummaryOut(Schema):
     """Live instances that an agent speaks for; the other live ones are known by events alone."""
     not_connected: int | None = None
     """Of the agents: not heard any more, and not lost yet."""
+    untold: int | None = None
+    """Live instances that have told metrics, say, and no state yet: unknown, and not lost."""
     since: datetime | None
     not_closed_since: datetime | None
     probe_due_at: datetime | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -47,9 +46,10 @@ _AGAIN = (
     psycopg.errors.ForeignKeyViolation,  # a remembered row that was pruned
     GoneFromRegistry,
 )
-# Nobody waits longer for one group, whatever holds it up, and so not twice as long for an answer. Looked at for all
-# together: a timer for each event that comes alone would cost as much as its validation.
-_GROUP_S, _LOOK_EACH_S = 10.0, 1.0
+# Nobody waits for one group for more looks than so many, whatever holds it up, and so not twice as long for an answer.
+# Looked at for all together: a timer for each event that comes alone would cost as much as its validation. And looks
+# are counted, not seconds: in those for which this process was not run, the answer may have come.
+_LOOKS_MAX, _LOOK_EACH_S = 15, 1.0
 _NOT_YET = Refused((FieldError((), "could not be stored yet; send it again"),))
 # Where repeats come, or late events, or where another process moves the same breakers, more of that follows: so many
 # groups are then looked at before they are written.
@@ -78,8 +78,8 @@ class Writer:
         """Of the first of what waits; None while nobody knows what the group before will leave behind."""
         self._next_turn: asyncio.Handle | None = None
         self._group: list[AnyJob] = []
-        self._began = 0.0
-        """The group under way, and since when."""
+        self._looks = 0
+        """The group under way, and how often it was looked at."""
         self._held: Connection | None = None
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
@@ -131,7 +131,7 @@ class Writer:
             while self._waiting:
                 draft = self._take_draft()
                 group = self._group = self._take(draft)
-                self._began = time.monotonic()
+                self._looks = 0
                 try:
                     await self._write(group, draft)
                 except Exception as problem:  # the writer must live on; its senders are told
@@ -160,7 +160,8 @@ class Writer:
             await self._pool.putconn(held)
 
     async def _give_up_late(self) -> None:
-        if self._group and time.monotonic() - self._began > _GROUP_S:
+        self._looks += 1
+        if self._group and self._looks > _LOOKS_MAX:
             late = Overloaded("The database does not answer.", retry_after=2)
             self._answer_all(self._group, late)
             self._give_up_waiting(late)

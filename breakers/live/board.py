@@ -60,6 +60,7 @@ def _row(found: Mapping[str, Any]) -> Row:
         instances=found["instances"],
         agents=found["agents"],
         not_connected=found["not_connected"],
+        untold=found["untold"],
         since=found[f"{gravest}_since"] or found["gone_since"],
         not_closed_since=found["not_closed_since"],
         probe_due_at=found["probe_due_at"],

@@ -27,6 +27,7 @@ CROSS JOIN LATERAL (
            count(*) FILTER (WHERE state = 'forced_closed')      AS forced_closed,
            count(*) FILTER (WHERE state = 'closed')             AS closed,
            count(*) FILTER (WHERE state = 'unknown')            AS unknown,
+           count(*) FILTER (WHERE live AND state = 'unknown')   AS untold,
            min(since) FILTER (WHERE state = 'open')             AS open_since,
            min(since) FILTER (WHERE state = 'forced_open')      AS forced_open_since,
            min(since) FILTER (WHERE state = 'half_open')        AS half_open_since,

@@ -32,6 +32,7 @@ from dashboard.pages.approvals import approval_rows
 from dashboard.pages.chart import calls_of
 from dashboard.pages.events import SHOWN_OF_A_RUN, EventsPage, events_page
 from dashboard.pages.frame import page, render_page
+from dashboard.pages.gravity import lost
 from dashboard.pages.outage import beginning_of
 
 INSTANCES_MOST = 500
@@ -254,6 +255,8 @@ def sentence(summary: Summary, now: datetime) -> list[words.Part]:
         return [wish, words.Part(by + where)]
     if not summary.instances:
         return [state, words.Part(": no instance holds it any more.")]
+    if summary.state == "unknown" and not lost(summary):
+        return [state, words.Part(": no instance has told a state yet.")]
     if summary.state == "unknown":
         return [state, words.Part(": no instance is left to say how it stands.")]
     count = summary.states.get(summary.state, 0)

@@ -70,7 +70,7 @@ def rung(summary: Summary | SummaryThen, *, has_incident: bool, now: datetime) -
         return _BY_STATE[state]
     if has_incident:
         return Rung.INCIDENT
-    if summary.states.get("unknown"):
+    if lost(summary):
         return Rung.LOST if state == "unknown" else Rung.PARTLY_LOST
     if isinstance(summary, Summary) and summary.not_connected:
         return Rung.PARTLY_LOST
@@ -80,6 +80,12 @@ def rung(summary: Summary | SummaryThen, *, has_incident: bool, now: datetime) -
 def is_gone(summary: Summary | SummaryThen) -> bool:
     """Whether no instance holds it any more: the last one took its leave, which is no loss."""
     return summary.instances == 0
+
+
+def lost(summary: Summary | SummaryThen) -> int:
+    """How many of its instances are: others are unknown because they told no state yet."""
+    untold = summary.untold if isinstance(summary, Summary) else 0
+    return summary.states.get("unknown", 0) - untold
 
 
 def is_failing(summary: Summary) -> bool:

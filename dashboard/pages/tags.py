@@ -15,7 +15,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from breakers.wire import Summary
-from dashboard.pages import words
+from dashboard.pages import gravity, words
 
 register = template.Library()
 
@@ -145,6 +145,11 @@ def marks(summary: words.Shown) -> dict[str, object]:
 def hue(name: str) -> int:
     """A colour for an environment's name, always the same one."""
     return sum(ord(character) * (n + 1) for n, character in enumerate(name)) % HUES
+
+
+@register.filter
+def lost(summary: words.Shown) -> int:
+    return gravity.lost(summary)
 
 
 @register.filter

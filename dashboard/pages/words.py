@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from breakers.live.past import SummaryThen
 from breakers.wire import OverrideSummary, Summary
-from dashboard.pages.gravity import is_failing, is_gone
+from dashboard.pages.gravity import is_failing, is_gone, lost
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
@@ -32,7 +32,7 @@ _SAID = (
     ("unknown", "lost"),
     ("forced_closed", "held closed"),
 )
-_GRAVE = _SAID[:-1]
+_GRAVE = [state for state, _ in _SAID[:-1]]
 """What is held closed works, unless it would be open: see `_covered`."""
 
 
@@ -212,7 +212,7 @@ def small_line(summary: Shown) -> str:
 
 def instance_words(summary: Shown) -> str:
     """The instances in a sentence: "3 of 3 open", "3 of 4 applied, 1 would be open, 1 lost"."""
-    total, lost = summary.instances, summary.states.get("unknown", 0)
+    total, gone = summary.instances, lost(summary)
     if total == 0:
         return f"no instances{_not_known_yet(summary)}"
     if isinstance(summary.override, OverrideSummary):
@@ -221,7 +221,7 @@ def instance_words(summary: Shown) -> str:
         # A policy's last probe leaves out all there are.
         words = f"{applied} of {concerned} applied" if concerned else "on no live instance"
         if is_partial(summary):
-            words += f" on {concerned} of {total - lost} instances"
+            words += f" on {concerned} of {total - gone} instances"
         if summary.override.refused:
             words += f", {summary.override.refused} refused"
         if summary.override.unreachable:
@@ -230,12 +230,12 @@ def instance_words(summary: Shown) -> str:
         if isinstance(summary, Summary) and summary.naturally_open:
             words += f", {summary.naturally_open} would be open"
     elif summary.state == "unknown":
-        return f"{lost} of {total} lost"
+        return f"{gone} of {total} lost" if gone else f"{total} told no state yet"
     else:
         words = f"{summary.states.get(summary.state, 0)} of {total} {state_word(summary.state)}"
     if isinstance(summary, Summary) and summary.not_connected:
         words += f", {summary.not_connected} not connected"
-    return f"{words}, {lost} lost" if lost else words
+    return f"{words}, {gone} lost" if gone else words
 
 
 def _not_known_yet(summary: Shown) -> str:
@@ -251,7 +251,7 @@ def is_partial(summary: Shown) -> bool:
     if not isinstance(summary.override, OverrideSummary):
         return False
     concerned = summary.override.applied + summary.override.pending
-    return 0 < concerned < summary.instances - summary.states.get("unknown", 0)
+    return 0 < concerned < summary.instances - lost(summary)
 
 
 def nobody_obeys(override: OverrideSummary) -> bool:
@@ -289,7 +289,7 @@ def headline(everything: Sequence[Shown], *, filtered: bool = False, look: int =
         no = "Nothing shown" if filtered else "No breaker"
         return [Part(f"{no} is running any more.")]
     counts = Counter(summary.state for summary in summaries)
-    present = [(state, said) for state, said in _SAID if counts[state]]
+    present = [(state, said) for state, said in _said_of(summaries) if counts[state]]
     if not present:
         if len(summaries) == 1:
             yet = ", and needs a look" if look else ""
@@ -311,8 +311,14 @@ def headline(everything: Sequence[Shown], *, filtered: bool = False, look: int =
     parts.append(Part("."))
     if rest:
         parts.append(Part(f" {', '.join(f'{counts[state]} {said}' for state, said in rest)}."))
-    told = sum(counts[state] for state, _ in _GRAVE) + _failing(summaries)
+    told = sum(counts[state] for state in _GRAVE) + _failing(summaries)
     return parts + _covered(summaries) + _more(look - told)
+
+
+def _said_of(summaries: Sequence[Shown]) -> list[tuple[str, str]]:
+    """A breaker that is unknown because no state was told yet is not lost."""
+    untold = any(one.state == "unknown" and not lost(one) for one in summaries)
+    return [(state, "unknown" if said == "lost" and untold else said) for state, said in _SAID]
 
 
 def _more(count: int) -> list[Part]:
@@ -376,4 +382,8 @@ def tab_title(summaries: Sequence[Shown]) -> str:
 def _grave_counts(summaries: Sequence[Shown]) -> list[str]:
     """ "2 open", "1 probing", gravest first; without those that are gone."""
     counts = Counter(summary.state for summary in summaries if not is_gone(summary))
-    return [f"{counts[state]} {said}" for state, said in _GRAVE if counts[state]]
+    return [
+        f"{counts[state]} {said}"
+        for state, said in _said_of(summaries)
+        if state in _GRAVE and counts[state]
+    ]

@@ -307,7 +307,7 @@ async def test_what_is_said_beside_states_is_of_the_newest(committed: list[int])
 
 
 async def test_nobody_waits_longer_than_so_for_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "_GROUP_S", 0.1)
+    monkeypatch.setattr(queue, "_LOOKS_MAX", 3)
     monkeypatch.setattr(queue, "_LOOK_EACH_S", 0.02)
     async with writer() as one:
         await send(one, happened(1, State.OPEN))

@@ -168,6 +168,16 @@ async def test_a_snapshot_shows_rates_and_changes_no_state(web: Web) -> None:
     assert shown["calls_per_second"] == 20.0
 
 
+async def test_who_told_no_state_yet_is_not_lost(web: Web) -> None:
+    sample = {"type": "snapshot", "metrics": {"calls": 5, "window": 10}}
+    told = {name: value for name, value in event().items() if name != "to"} | sample
+
+    await web.post_events(told, told | {"instance": "two"})
+
+    shown = await web.breaker("orders", "catalog")
+    assert (shown["states"], shown["untold"]) == ({"unknown": 2}, 2)
+
+
 async def test_the_gravest_live_state_is_the_summary(web: Web) -> None:
     states = ["closed", "half_open", "forced_closed", "open", "forced_open"]
 

@@ -7,11 +7,15 @@ import json
 import uuid
 from typing import Any
 
+import pytest
+from asgiref.sync import sync_to_async
 from django.utils import timezone
 
+from breakers.agents import app
 from breakers.models import Event, Instance
 from tests.support.eventually import aeventually
 from tests.support.held import held_up, wait_for_a_lock
+from tests.support.make import make_key
 from tests.support.web import Agent, Web
 
 CLOSED = {"breaker": "catalog", "state": "closed"}
@@ -52,3 +56,19 @@ async def test_what_waits_for_its_commit_is_stored_though_its_agent_has_gone(web
         await posted
 
     await aeventually(Event.objects.filter(event_id=last["id"]).aexists)
+
+
+async def test_who_goes_while_its_key_is_ahead_of_its_pace_is_not_taken_for_there(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "HEARTBEAT_S", 0.1)
+    _, key = await sync_to_async(make_key)(
+        name="slow", scopes=["agent", "ingest"], events_per_second=1
+    )
+    async with web.socket("/agent/v1", Authorization=f"Bearer {key}") as socket:
+        agent = Agent(socket)
+        await agent.hello(CLOSED)
+        await agent.events(*[opened() for _ in range(500)])
+        socket.transport.abort()
+
+    await aeventually(Instance.objects.filter(connected=False).aexists)

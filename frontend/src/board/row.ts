@@ -2,7 +2,7 @@
 
 import { html, nothing, type TemplateResult } from "lit";
 import type { Unwell } from "../api/incidents";
-import type { Rung } from "../model/gravity";
+import { lost, type Rung } from "../model/gravity";
 import { trips, tripWords, type Span } from "../model/ribbon";
 import { counted, smallLine } from "../model/words";
 import type { Override, Summary } from "../model/summary";
@@ -34,7 +34,7 @@ function tag(summary: Summary, spans: readonly Span[] | null, incident: Unwell |
   const old = rung === "silent" && summary.state !== "unknown" && summary.updated_at !== null;
   const silence = old ? html`<span class="pill">no word for <pb-time at=${summary.updated_at} as="lasting"></pb-time></span>` : nothing;
   if (summary.override || link) return html`${summary.override ? left(summary.override) : nothing}${stray}${silence}${link ?? nothing}`;
-  if (summary.states.unknown) return html`${stray}${silence}<span class="pill">${counted(summary.states.unknown, "instance")} lost</span>`;
+  if (lost(summary) > 0) return html`${stray}${silence}<span class="pill">${counted(lost(summary), "instance")} lost</span>`;
   if (old || summary.still_forced) return html`${stray}${silence}`;
   const count = spans === null ? 0 : trips(spans);
   return html`${count >= FLAPPING ? html`<span class="pill">flapping · ${count} in 30 min</span>` : nothing}`;

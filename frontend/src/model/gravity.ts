@@ -37,9 +37,14 @@ export function rung(summary: Summary, hasIncident: boolean, now: number): Rung 
   if (silent && (hasIncident || (state !== "closed" && state !== "forced_closed"))) return "silent";
   if (state === "forced_open" || state === "half_open") return state;
   if (hasIncident) return "incident";
-  if (summary.states.unknown) return state === "unknown" ? "lost" : "partly_lost";
+  if (lost(summary) > 0) return state === "unknown" ? "lost" : "partly_lost";
   if (summary.not_connected) return "partly_lost";
   return override === null ? "well" : "held";
+}
+
+/** How many of its instances are: others are unknown because they told no state yet. */
+export function lost(summary: Pick<Summary, "states" | "untold">): number {
+  return (summary.states.unknown ?? 0) - (summary.untold ?? 0);
 }
 
 /** Whether an outage is held closed: calls go through, and fail. */

@@ -1,6 +1,6 @@
 /** The board in one sentence, as a person would say it aloud. */
 
-import { isFailing } from "./gravity";
+import { isFailing, lost } from "./gravity";
 import { countByState, isGone, type State, type Summary } from "./summary";
 import { counted, title } from "./words";
 
@@ -20,7 +20,7 @@ const SAID: [State, string][] = [
 ];
 
 /** What is held closed works, unless it would be open: see `covered`. */
-const GRAVE = SAID.slice(0, -1);
+const GRAVE = SAID.slice(0, -1).map(([state]) => state);
 
 /** "2 open, both on catalog. 1 forced open, 1 probing, 1 lost." or "All 570 breakers closed."; `filtered` where
  * it is not all of the board, `look` of which need a look. */
@@ -29,7 +29,7 @@ export function headline(all: readonly Summary[], filtered = false, look = 0): P
   const summaries = all.filter((summary) => !isGone(summary));
   if (summaries.length === 0) return [{ text: filtered ? "Nothing shown is running any more." : "No breaker is running any more." }];
   const counts = countByState(summaries);
-  const present = SAID.filter(([state]) => counts[state] > 0);
+  const present = saidOf(summaries).filter(([state]) => counts[state] > 0);
   if (present.length === 0) {
     if (summaries.length === 1) return [{ text: `The one breaker${filtered ? " shown" : ""} is closed${look > 0 ? ", and needs a look" : ""}.` }];
     const yet = look > 0 ? `, ${look.toLocaleString("en-GB")} ${look === 1 ? "needs" : "need"} a look` : "";
@@ -55,8 +55,14 @@ export function headline(all: readonly Summary[], filtered = false, look = 0): P
   if (rest.length > 0) {
     parts.push({ text: ` ${rest.map(([state, said]) => `${counts[state]} ${said}`).join(", ")}.` });
   }
-  const told = GRAVE.reduce((sum, [state]) => sum + counts[state], 0) + failing(summaries);
+  const told = GRAVE.reduce((sum, state) => sum + counts[state], 0) + failing(summaries);
   return [...parts, ...covered(summaries), ...more(look - told)];
+}
+
+/** A breaker that is unknown because no state was told yet is not lost. */
+function saidOf(summaries: readonly Summary[]): [State, string][] {
+  const untold = summaries.some((summary) => summary.state === "unknown" && lost(summary) === 0);
+  return SAID.map(([state, said]) => [state, untold && said === "lost" ? "unknown" : said]);
 }
 
 /** Those that need a look beside the ones that are told of. */
@@ -115,5 +121,5 @@ export function tabTitle(summaries: readonly Summary[]): string {
 /** "2 open", "1 probing", gravest first. */
 function graveCounts(summaries: readonly Summary[]): string[] {
   const counts = countByState(summaries);
-  return GRAVE.filter(([state]) => counts[state] > 0).map(([state, word]) => `${counts[state]} ${word}`);
+  return saidOf(summaries).filter(([state]) => GRAVE.includes(state) && counts[state] > 0).map(([state, word]) => `${counts[state]} ${word}`);
 }

@@ -33,6 +33,8 @@ export interface Summary {
   agents: number;
   /** Of the agents: not heard any more, and not lost yet. */
   not_connected?: number;
+  /** Live instances that have told metrics, say, and no state yet: unknown, and not lost. */
+  untold?: number;
   since: string | null;
   /** The beginning of the outage, its probes included. */
   not_closed_since: string | null;

@@ -1,6 +1,7 @@
 /** How numbers, spans of time and a breaker's standing are said. `dashboard/pages/words.py` says the
  * same words for the first paint; test/cases/words.json holds both to it. */
 
+import { lost } from "./gravity";
 import { moment } from "./moment";
 import { gravity, stateWord, STATES, type Override, type State, type Summary } from "./summary";
 
@@ -101,7 +102,7 @@ export function smallLine(summary: Summary): string {
 export function instanceWords(summary: Summary): string {
   const total = summary.instances;
   if (total === 0) return `no instances${notKnownYet(summary)}`;
-  const lost = summary.states.unknown ?? 0;
+  const gone = lost(summary);
   if (summary.override) {
     const { applied, pending, refused = 0, unreachable = 0 } = summary.override;
     const no = refused > 0 ? `, ${refused} refused` : "";
@@ -109,12 +110,12 @@ export function instanceWords(summary: Summary): string {
     const beneath = summary.naturally_open > 0 ? `, ${summary.naturally_open} would be open` : "";
     const concerned = applied + pending;
     // A policy's last probe leaves out all there are.
-    const live = total - lost;
+    const live = total - gone;
     const where = concerned < live ? ` on ${concerned} of ${live} instances` : "";
     const words = `${concerned > 0 ? `${applied} of ${concerned} applied${where}` : "on no live instance"}${no}${deaf}${notKnownYet(summary)}${beneath}`;
     return words + absent(summary);
   }
-  if (summary.state === "unknown") return `${lost} of ${total} lost`;
+  if (summary.state === "unknown") return gone > 0 ? `${gone} of ${total} lost` : `${total} told no state yet`;
   const words = `${summary.states[summary.state] ?? 0} of ${total} ${stateWord(summary.state)}`;
   return words + absent(summary);
 }
@@ -125,8 +126,10 @@ function notKnownYet({ override }: Summary): string {
 }
 
 /** Who is not heard, or lost: ", 1 not connected, 2 lost". */
-function absent({ not_connected: mute = 0, states }: Summary): string {
-  return (mute > 0 ? `, ${mute} not connected` : "") + (states.unknown ? `, ${states.unknown} lost` : "");
+function absent(summary: Summary): string {
+  const { not_connected: mute = 0 } = summary;
+  const gone = lost(summary);
+  return (mute > 0 ? `, ${mute} not connected` : "") + (gone > 0 ? `, ${gone} lost` : "");
 }
 
 /** One mark an instance, gravest first, lost ones last; cut off at `most`. */
