@@ -19,7 +19,7 @@ from breakers.api.auth import READ
 from breakers.api.body import Instant
 from breakers.api.shapes import Authed, Limit
 from breakers.cursor import LIMIT_DEFAULT, page
-from breakers.history.edge import history_begins
+from breakers.history.edge import kept_history
 from breakers.models import Breaker, Service
 from breakers.reports.read import report_together, reports_of
 from breakers.reports.span import Span, report_span
@@ -117,8 +117,9 @@ def get_breaker_report(
 ) -> ReportOut | HttpResponse:
     """How it stood in a span (by default the last 24 hours): time in each state, trips, recoveries."""
     breaker = access.breaker_to_see(request.auth, breaker_id)
-    span = _span(since, until)
-    [(_, found)] = reports_of([breaker], span)
+    with kept_history() as edge:
+        span = report_span(since=since, until=until, now=timezone.now(), edge=edge)
+        [(_, found)] = reports_of([breaker], span)
     report = ReportOut.of(breaker, found, span)
     return report if format == "json" else _csv([report], None)
 
@@ -140,7 +141,6 @@ def get_reports(
     As CSV, the header `Panelboard-Next` is the cursor of the next page. A cursor goes with the `since` and `until`
     that it began with: name both, or the pages are of different spans.
     """
-    span = _span(since, until)
     query = {
         "list": f"reports by {by}",
         "environment": environment,
@@ -148,17 +148,15 @@ def get_reports(
         "since": since,
         "until": until,
     }
-    if by == "breaker":
-        found, next_ = _page(_breakers(request, environment, service), limit, cursor, query)
-        items = [ReportOut.of(one, counted, span) for one, counted in reports_of(found, span)]
-    else:
-        owners, next_ = _page(_services(request, environment, service), limit, cursor, query)
-        items = [ReportOut.of(one, _together(request, one, span), span) for one in owners]
+    with kept_history() as edge:
+        span = report_span(since=since, until=until, now=timezone.now(), edge=edge)
+        if by == "breaker":
+            found, next_ = _page(_breakers(request, environment, service), limit, cursor, query)
+            items = [ReportOut.of(one, counted, span) for one, counted in reports_of(found, span)]
+        else:
+            owners, next_ = _page(_services(request, environment, service), limit, cursor, query)
+            items = [ReportOut.of(one, _together(request, one, span), span) for one in owners]
     return ReportPage(items=items, next=next_) if format == "json" else _csv(items, next_)
-
-
-def _span(since: datetime | None, until: datetime | None) -> Span:
-    return report_span(since=since, until=until, now=timezone.now(), edge=history_begins())
 
 
 def _breakers(request: Authed, environment: str, service: str) -> QuerySet[Breaker]:

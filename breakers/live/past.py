@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from django.db import connection, transaction
+from django.db import connection
 from msgspec import Struct
 
 from breakers.access import Actor
 from breakers.authors import author_words
 from breakers.errors import FieldError, Invalid
-from breakers.history.edge import history_begins
+from breakers.history.edge import kept_history
 from breakers.live.board import narrowed
 from breakers.live.match import Filter, Limits, Match
 from breakers.sql import statements
@@ -74,10 +74,8 @@ def board_at(
         _SQL["summaries_then"], match, chosen.limits, after=after, limit=limit
     )
     found: list[SummaryThen] = []
-    with transaction.atomic(), connection.cursor() as cursor:
-        # A partition that is dropped is gone for all at once, its checkpoints are there for later statements only.
-        cursor.execute(_SQL["keep_events"])
-        _check_edge(at)
+    with kept_history() as edge, connection.cursor() as cursor:
+        _check_edge(at, edge)
         cursor.execute(statement, parameters | {"at": at})
         assert cursor.description is not None
         names = [column[0] for column in cursor.description]
@@ -90,8 +88,7 @@ def board_at(
     return found
 
 
-def _check_edge(at: datetime) -> None:
-    edge = history_begins()
+def _check_edge(at: datetime, edge: datetime | None) -> None:
     if edge is not None and at < edge:
         raise Invalid(
             [FieldError(("at",), f"must not be before {told_time(edge)}, where history begins")]

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from breakers.access import Actor, breakers_for
-from breakers.history.edge import history_begins
+from breakers.history.edge import kept_history
 from breakers.models import Breaker
 from breakers.reports.read import busiest, reports_of
 from breakers.reports.span import Span, report_span
@@ -136,14 +136,15 @@ def reports_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     }
     turned = request.GET.get("sort", "").startswith("-")
     now = timezone.now()
-    since, edge = now - SPANS[asked["span"]], history_begins()
-    span = report_span(since=since, until=None, now=now, edge=edge)
+    since = now - SPANS[asked["span"]]
     breakers = breakers_for(actor)
     if asked["environment"]:
         breakers = breakers.filter(service__environment__name=asked["environment"])
     if asked["service"]:
         breakers = breakers.filter(service__name__icontains=asked["service"])
-    rows = [Row(*found) for found in reports_of(busiest(breakers, span, most=SHOWN_MOST), span)]
+    with kept_history() as edge:
+        span = report_span(since=since, until=None, now=now, edge=edge)
+        rows = [Row(*found) for found in reports_of(busiest(breakers, span, most=SHOWN_MOST), span)]
     rows.sort(key=_KEYS["name"][1])
     downwards = (asked["sort"] not in _SMALLEST_FIRST) is not turned
     rows.sort(key=_KEYS[asked["sort"]][1], reverse=downwards)
