@@ -25,6 +25,8 @@ class Row(NamedTuple):
     id: int
     change: int
     summary: Summary
+    rated_for_s: float | None = None
+    """So long its rates say what is so, if nobody tells any others; None where there are none."""
 
 
 def _row(found: Mapping[str, Any]) -> Row:
@@ -73,7 +75,7 @@ def _row(found: Mapping[str, Any]) -> Row:
         revision=found["revision"],
         updated_at=found["updated_at"],
     )
-    return Row(found["id"], found["change"], summary)
+    return Row(found["id"], found["change"], summary, found["rated_for_s"])
 
 
 def _rounded(value: float | None) -> float | None:

@@ -130,7 +130,12 @@ class View:
         changed, removed = [], []
         for id, (change, row, encoded) in read.items():
             known = self._known.get(id)
-            if known is not None and change <= known[0] and row is not None:
+            # With the same number it may differ by time alone: its rates have grown old.
+            if (
+                row is not None
+                and known is not None
+                and (change < known[0] or known == (change, encoded))
+            ):
                 continue
             if row is not None and row.summary in self.chosen:
                 self._known[id] = (change, encoded)
@@ -162,6 +167,8 @@ class Hub:
         self._wake = asyncio.Event()
         self._xid: str | None = None
         self._seen: dict[int, int] = {}
+        self._rated_until: dict[int, float] = {}
+        """When the rates of a breaker will be too old to be shown; monotonic."""
         self._reread_at = 0.0
         self._tasks: list[asyncio.Task[NoReturn]] = []
         bus.on("changed", lambda message: self.changed(message["breakers"]))
@@ -207,7 +214,7 @@ class Hub:
                     async with self._pool.connection() as connection:
                         if self._xid is None:
                             self._xid = (await self._changed_since(connection, None))[0]
-                        view.fill(await board.read(connection, match=match, limits=limits))
+                        await self._fill(view, connection)
                 except BaseException:
                     del self._views[match, limits]
                     raise
@@ -216,6 +223,30 @@ class Hub:
         view.readers.add(reader)
         reader.view = view
         reader.owe_snapshot()
+
+    async def _fill(self, view: View, connection: Connection) -> None:
+        match, limits = view.chosen.match, view.chosen.limits
+        rows = await board.read(connection, match=match, limits=limits)
+        view.fill(rows)
+        self._note_ages(rows)
+
+    def _note_ages(self, rows: Iterable[board.Row]) -> None:
+        now = time.monotonic()
+        for row in rows:
+            if row.rated_for_s is not None:
+                self._rated_until[row.id] = now + row.rated_for_s
+            else:
+                self._rated_until.pop(row.id, None)
+
+    def _grown_old(self) -> list[int]:
+        """The breakers whose rates have done so, once."""
+        now = time.monotonic()
+        if not self._views:
+            self._rated_until.clear()
+        old = [id for id, until in self._rated_until.items() if until <= now]
+        for id in old:
+            del self._rated_until[id]
+        return old
 
     def leave(self, reader: Reader) -> None:
         view = reader.view
@@ -255,6 +286,7 @@ class Hub:
             await self._tell_of(ids[:middle])
             await self._tell_of(ids[middle:])
             return
+        self._note_ages(rows.values())
         read: dict[int, tuple[int, board.Row | None, bytes]] = {}
         if len(self._seen) > SEEN_MAX:
             self._seen.clear()
@@ -280,12 +312,13 @@ class Hub:
             await self._refill()
         self._reread_at = time.monotonic()
         self.changed([id for id, change in changed if self._seen.get(id, -1) < change])
+        self.changed(self._grown_old())
 
     async def _refill(self) -> None:
         """Reads all views anew: what changed meanwhile is no longer on record."""
         async with self._filling, self._pool.connection() as connection:
-            for (match, limits), view in list(self._views.items()):
-                view.fill(await board.read(connection, match=match, limits=limits))
+            for view in list(self._views.values()):
+                await self._fill(view, connection)
                 for reader in view.readers:
                     reader.owe_snapshot()
 

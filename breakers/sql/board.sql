@@ -45,6 +45,9 @@ CROSS JOIN LATERAL (
            CASE WHEN min(rate_of) = max(rate_of) THEN nullif(min(rate_of), 'now') END AS rate_of,
            -- One call in a tenth of a second, told with a state change, is not ten in each.
            sum(calls / greatest(span, 1))                       AS calls_per_second,
+           -- For how many seconds these say what is so, if nothing else is told.
+           extract(epoch FROM min(told_at) FILTER (WHERE coalesce(rate, calls) IS NOT NULL)
+                                  + interval '120 seconds' - now())::float            AS rated_for_s,
            count(*) FILTER (WHERE live AND inside AND applied_revision >= o.revision) AS applied,
            count(*) FILTER (WHERE live AND inside AND applied_revision < o.revision)  AS pending,
            count(*) FILTER (WHERE live AND inside AND applied_revision < refused_revision
@@ -61,7 +64,7 @@ CROSS JOIN LATERAL (
                bi.refused_revision,
                (o.instances IS NULL OR i.name = ANY(o.instances))
                    AND NOT i.name = ANY(coalesce(o.excepted, '{}')) AS inside,
-               i.connected IS NULL AS deaf, i.connected IS FALSE AS mute, m.calls, m.span,
+               i.connected IS NULL AS deaf, i.connected IS FALSE AS mute, m.calls, m.span, said.at AS told_at,
                CASE WHEN i.lost_at IS NOT NULL OR coalesce(m.rate, m.failed) IS NULL THEN NULL
                     -- All that is let through in an outage is trial calls.
                     WHEN bi.state IN ('open', 'half_open')
@@ -74,11 +77,16 @@ CROSS JOIN LATERAL (
         FROM breaker_instance bi
         JOIN instance i ON i.id = bi.instance_id AND i.retired_at IS NULL
         CROSS JOIN LATERAL (
+            -- By our clock, and as long as rules take a rate for what is so.
+            SELECT at, CASE WHEN at > now() - interval '120 seconds' THEN bi.metrics END AS metrics
+            FROM (SELECT bi.metrics_at + make_interval(secs => coalesce(i.clock_behind_s, 0)) AS at) told
+        ) said
+        CROSS JOIN LATERAL (
             -- By way of numeric: a float so small that dividing by it overflows must not fail the board.
-            SELECT round((bi.metrics ->> 'failure_rate')::numeric, 6)::float AS rate,
-                   (bi.metrics ->> 'failed')::float AS failed,
-                   CASE WHEN i.lost_at IS NULL THEN (bi.metrics ->> 'calls')::float END AS calls,
-                   greatest(round((bi.metrics ->> 'window')::numeric, 6), 0.001)::float AS span
+            SELECT round((said.metrics ->> 'failure_rate')::numeric, 6)::float AS rate,
+                   (said.metrics ->> 'failed')::float AS failed,
+                   CASE WHEN i.lost_at IS NULL THEN (said.metrics ->> 'calls')::float END AS calls,
+                   greatest(round((said.metrics ->> 'window')::numeric, 6), 0.001)::float AS span
         ) m
         WHERE bi.breaker_id = b.id
     ) per_instance

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -64,6 +65,24 @@ async def test_only_what_matches_is_told_and_what_leaves_is_removed(web: Web) ->
         await web.post_events(event("closed"))
 
         await watcher.until(lambda board: not board)
+
+
+async def test_a_rate_that_nobody_renews_is_taken_back(web: Web) -> None:
+    at = datetime.now(UTC) - timedelta(seconds=112)
+    sample = {"type": "snapshot", "metrics": {"calls": 10, "failed": 5, "window": 10}}
+    told = {name: value for name, value in event().items() if name != "to"} | sample
+    await web.post_events(event("closed"), told | {"occurred_at": at.isoformat()})
+    async with web.socket("/live/v1") as socket:
+        watcher = Watcher(socket)
+        await watcher.subscribe()
+        assert await watcher.take() == "snapshot"
+        assert [item["failure_rate"] for item in watcher.board.values()] == [50]
+
+        assert await watcher.take() == "changes"
+
+    [item] = watcher.board.values()
+    assert (item["failure_rate"], item["calls_per_second"]) == (None, None)
+    assert item == await web.breaker("orders", "catalog")
 
 
 async def test_a_subscription_can_be_changed(web: Web) -> None:

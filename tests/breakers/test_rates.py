@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from breakers.live.board import summaries
-from breakers.models import Breaker
+from breakers.models import Breaker, Instance
 from tests.support.make import make_breaker, make_instance
 
 pytestmark = pytest.mark.django_db
@@ -68,3 +68,20 @@ def test_of_a_mixture_nothing_is_said() -> None:
     (summary,) = summaries([breaker.pk])
 
     assert summary.rate_of is None
+
+
+@pytest.mark.parametrize(
+    ("counted_at", "clock_behind_s", "is_shown"),
+    [(100, None, True), (125, None, False), (125, 60.0, True), (3600, 60.0, False)],
+)
+def test_a_rate_is_shown_as_long_as_rules_take_it_for_what_is_so(
+    counted_at: int, clock_behind_s: float | None, is_shown: bool
+) -> None:
+    breaker = make_breaker(instances=())
+    counted(breaker, "a", "closed", since=7200, counted_at=counted_at)
+    Instance.objects.update(clock_behind_s=clock_behind_s)
+
+    (summary,) = summaries([breaker.pk])
+
+    assert summary.failure_rate == (50 if is_shown else None)
+    assert summary.calls_per_second == (1 if is_shown else None)
