@@ -13,7 +13,6 @@ from tests.support.make import make_breaker, make_instance
 
 pytestmark = pytest.mark.django_db
 SECOND = timedelta(seconds=1)
-NOW = timezone.now()
 
 
 def counted(
@@ -26,12 +25,12 @@ def counted(
     outage: int | None = None,
 ) -> None:
     """An instance so long in its state, with half of the calls of ten seconds failed, seconds ago."""
-    held = make_instance(breaker, name, state=state)
-    held.since = NOW - since * SECOND
-    held.not_closed_since = None if outage is None else NOW - outage * SECOND
+    held, now = make_instance(breaker, name, state=state), timezone.now()
+    held.since = now - since * SECOND
+    held.not_closed_since = None if outage is None else now - outage * SECOND
     held.metrics, held.metrics_at = (
         {"calls": 10, "failed": 5, "window": 10},
-        NOW - counted_at * SECOND,
+        now - counted_at * SECOND,
     )
     held.save()
 
