@@ -39,9 +39,8 @@ class _Whole:
             self._kept = data
             return
         whole, self._kept = self._kept + data, b""
-        if (
-            not self.is_closing()
-        ):  # else its caller has gone, who had asked for more than one answer
+        # Who asked for several answers may have gone before the last.
+        if not self.is_closing():
             self._transport.write(whole)
 
     def flush(self) -> None:
