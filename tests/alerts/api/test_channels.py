@@ -68,7 +68,7 @@ def test_a_url_as_readers_see_it_is_not_taken_for_one():
 
 def test_secrets_read_back_as_stars_which_a_put_keeps():
     call = Caller()
-    body = {**HOOK, "config": {**HOOK["config"], "authorization": "Bearer abc"}}
+    body = {**HOOK, "config": {**HOOK["config"], "authorization": "Bearer of-a-passphrase"}}
 
     made = call.post("/channels", body)
     assert made["config"]["authorization"] == "***"
@@ -79,15 +79,15 @@ def test_secrets_read_back_as_stars_which_a_put_keeps():
 
     assert (status, changed["config"]["authorization"]) == (200, "***")
     sealed = unseal(Channel.objects.get().sealed)
-    assert sealed["config"] == {"authorization": "Bearer abc"}
+    assert sealed["config"] == {"authorization": "Bearer of-a-passphrase"}
     assert sealed["made"]["secret"] == made["secret"]
-    assert "abc" not in json.dumps(list(AuditEntry.objects.values()), default=str)
+    assert "passphrase" not in json.dumps(list(AuditEntry.objects.values()), default=str)
 
 
 def test_a_kept_secret_does_not_follow_the_url_elsewhere():
     call = Caller()
     made = call.post(
-        "/channels", {**HOOK, "config": {**HOOK["config"], "authorization": "Bearer abc"}}
+        "/channels", {**HOOK, "config": {**HOOK["config"], "authorization": "Bearer of-a-passphrase"}}
     )
 
     status, said = call(
@@ -102,7 +102,7 @@ def test_a_kept_secret_does_not_follow_the_url_elsewhere():
 def test_left_out_a_secret_is_gone():
     call = Caller()
     made = call.post(
-        "/channels", {**HOOK, "config": {**HOOK["config"], "authorization": "Bearer abc"}}
+        "/channels", {**HOOK, "config": {**HOOK["config"], "authorization": "Bearer of-a-passphrase"}}
     )
 
     call("PUT", f"/channels/{made['id']}", HOOK)

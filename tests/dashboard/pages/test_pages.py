@@ -319,7 +319,7 @@ def test_the_form_for_a_rule_or_a_channel_is_for_admins_within_their_limits() ->
 
 
 def test_a_secret_that_is_set_is_in_its_form_as_stars(admin: Client) -> None:
-    config = {"url": "https://hooks.example/x", "authorization": "Bearer abc"}
+    config = {"url": "https://hooks.example/x", "authorization": "Bearer of-a-passphrase"}
     made = admin.post(
         "/api/v1/channels",
         {"name": "hook", "kind": "webhook", "config": config},
@@ -329,7 +329,7 @@ def test_a_secret_that_is_set_is_in_its_form_as_stars(admin: Client) -> None:
     page = text_of(admin, f"/channels/?edit={made['id']}")
 
     assert 'name="config.authorization" data-as="text" value="***"' in page
-    assert "abc" not in page
+    assert "passphrase" not in page
 
 
 def test_the_audit_log_is_filtered_by_who_what_and_to_what(admin: Client) -> None:
