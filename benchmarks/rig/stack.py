@@ -229,9 +229,11 @@ def memory_mb(pid: int) -> float:
 def _below(pid: int) -> list[int]:
     """All processes below one, at any depth."""
     children: list[int] = []
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):  # it, or a thread of it, has just ended
-            children += [int(child) for child in listed.read_text().split()]
+    with suppress(OSError):  # it has just ended
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                listed = Path(f"/proc/{pid}/task/{thread}/children").read_text()
+                children += [int(child) for child in listed.split()]
     return [*children, *(deeper for child in children for deeper in _below(child))]
 
 

@@ -24,8 +24,8 @@ from breakers.agents.session import wrong_in
 from breakers.asgi import TooLarge
 from breakers.errors import FieldError, Invalid
 from breakers.ingest.endpoint import NotUnderstood
+from breakers.ingest.explain import located
 from breakers.ingest.surrogates import decode_leniently
-from breakers.ingest.validate import located
 from breakers.wire import NAME_MAX, Applied, Hello
 
 _Kind = TypeVar("_Kind")

@@ -5,9 +5,19 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from breakers.errors import FieldError, Invalid
 
 _Word = TypeVar("_Word", bound=Enum)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
@@ -25,10 +35,27 @@ class Body(BaseModel):
 
 
 class HandBody(Body):
-    """Of a hand on breakers, in which nothing is passed over: a mistyped `dry_run` would act, a mistyped `instances`
-    or `service` reach further than it means."""
+    """Of a hand on breakers. What nobody knows is passed over here too, but not what is a known name written in another
+    way: `dryRun` would act, `instance` reach further than it means. Raises Invalid for those."""
 
-    model_config = ConfigDict(extra="forbid")
+    @model_validator(mode="before")
+    @classmethod
+    def _misses_nothing(cls, said: Any) -> Any:
+        if isinstance(said, dict):
+            names = {field.alias or name for name, field in cls.model_fields.items()}
+            meant = {_letters(name): name for name in names}
+            near = {name: meant.get(_letters(name)) for name in said if name not in names}
+            wrong = [
+                FieldError((name,), f"is “{meant}” here") for name, meant in near.items() if meant
+            ]
+            if wrong:
+                raise Invalid(wrong)
+        return said
+
+
+def _letters(name: object) -> str:
+    """What different ways to write a name have in common."""
+    return re.sub("[^a-z0-9]", "", str(name).lower()).removesuffix("s")
 
 
 OneOf = Annotated[_Word, Field(strict=False)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from django.http import HttpRequest
 from ninja import Query, Schema
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from breakers.access import Actor
 from breakers.api.body import Body, HandBody, Instant, OneOf
@@ -179,8 +179,11 @@ class OverrideIn(GuardedIn):
         )
 
 
-class ManyMatch(MatchQuery, HandBody):
-    """The query of `GET breakers`, of the board as it is now."""
+class ManyMatch(MatchQuery, Body):
+    """The query of `GET breakers`, of the board as it is now. What is passed over in it would reach further than it
+    means."""
+
+    model_config = ConfigDict(extra="forbid")
 
     at: Any = None
     """Refused: a hand on the breakers of a past board would touch others than it means."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import TypeVar
 
 import msgspec
 
 from breakers.errors import FieldError
+from breakers.ingest.explain import explain, without_nulls
 from breakers.states import State
 from breakers.wire import DETAIL_MAX, EventBody, EventIn, Happened
 
@@ -18,7 +19,6 @@ AHEAD = timedelta(minutes=5)
 WAIT_MAX = timedelta(days=1)
 # A breaker that nobody calls says for as long as it lives when its probe was due.
 WAITED_MAX = timedelta(days=365)
-_ECHOED_MAX = 80
 _STEP = timedelta(microseconds=1)
 _STATES = {state.value: state for state in State}
 _Body = TypeVar("_Body", bound=EventBody)
@@ -62,21 +62,26 @@ def decoder_of(kind: type[_Body]) -> Callable[[msgspec.Raw], _Body | list[FieldE
     Raises msgspec.DecodeError where the text is not JSON at all.
     """
     decode = msgspec.json.Decoder(kind).decode
-    fields = msgspec.structs.fields(kind)
 
     def read(raw: msgspec.Raw) -> _Body | list[FieldError]:
         try:
             body = decode(raw)
-        except msgspec.ValidationError:
-            try:
-                return _without_nulls(msgspec.json.decode(raw), kind, fields)
-            except msgspec.ValidationError as problem:  # a number beyond all floats, say
-                return [FieldError((), str(problem).partition(" - at")[0])]
-        except RecursionError:
-            return [FieldError((), "is nested too deeply")]
+        except (msgspec.ValidationError, RecursionError):
+            return read_with_care(raw)
         if _is_plain(bytes(raw)):
             return body
         return _unprintable(body) or body
+
+    def read_with_care(raw: msgspec.Raw) -> _Body | list[FieldError]:
+        """With what is null left out, which means the same; or everything that is still wrong."""
+        kept = without_nulls(raw)
+        if kept is not None:
+            try:
+                body = decode(kept)
+            except (msgspec.ValidationError, RecursionError):
+                return explain(kept, kind)
+            return _unprintable(body) or body
+        return explain(raw, kind)
 
     return read
 
@@ -85,71 +90,6 @@ def _is_plain(text: bytes) -> bool:
     """Whether no text in this JSON can hold what is not printable: below a space nothing stands in JSON but escaped."""
     # A byte is looked for in a fifth of the time of a text of one byte.
     return text.isascii() and ord("\\") not in text and 0x7F not in text
-
-
-def _without_nulls(
-    value: Any, kind: type[_Body], fields: tuple[msgspec.structs.FieldInfo, ...]
-) -> _Body | list[FieldError]:
-    """With what is null left out, which means the same; or everything that is still wrong."""
-    if isinstance(value, dict) and None in value.values():
-        value = {name: said for name, said in value.items() if said is not None}
-        try:
-            body = msgspec.convert(value, kind)
-        except msgspec.ValidationError:
-            return _explain(value, fields)
-        return _unprintable(body) or body
-    return _explain(value, fields)
-
-
-def _explain(value: Any, fields: tuple[msgspec.structs.FieldInfo, ...]) -> list[FieldError]:
-    if not isinstance(value, dict):
-        return [FieldError((), "expected an object")]
-    errors = []
-    for field in fields:
-        name = field.encode_name
-        if name not in value:
-            if field.required:
-                errors.append(FieldError((name,), "is required"))
-            continue
-        try:
-            msgspec.convert(value[name], field.type)
-        except msgspec.ValidationError as problem:
-            errors += _wrong_in(value[name], field, problem)
-        except RecursionError:
-            errors.append(FieldError((name,), "is nested too deeply"))
-    return errors or [FieldError((), "is not understood")]
-
-
-def _wrong_in(
-    said: Any, field: msgspec.structs.FieldInfo, problem: msgspec.ValidationError
-) -> list[FieldError]:
-    """The same with what msgspec does not say: at which key of a mapping, and what would be right."""
-    name, choices = field.encode_name, _choices(field.type)
-    if isinstance(said, str) and choices:
-        return [FieldError((name,), f"“{said[:_ECHOED_MAX]}” is none of {', '.join(choices)}")]
-    if isinstance(said, dict) and get_origin(field.type) is not None:
-        for key, one in said.items():
-            try:
-                msgspec.convert({key: one}, field.type)
-            except msgspec.ValidationError as its:
-                return [FieldError((name, key[:_ECHOED_MAX]), str(its).partition(" - at")[0])]
-    return [located(str(problem), name)]
-
-
-def _choices(kind: Any) -> list[str]:
-    if get_origin(kind) is Literal:
-        return list(get_args(kind))
-    return [choice for part in get_args(kind) for choice in _choices(part)]
-
-
-def located(message: str, *within: str) -> FieldError:
-    """msgspec says `… - at `$.calls``; the path becomes part of loc, after `within`."""
-    text, _, path = message.partition(" - at `$")
-    parts = [
-        part for part in path.rstrip("`").replace("[", ".").replace("]", "").split(".") if part
-    ]
-    loc = tuple(int(part) if part.isdigit() else part for part in parts)
-    return FieldError((*within, *loc), text)
 
 
 def _unprintable(body: EventBody) -> list[FieldError]:

@@ -120,10 +120,13 @@ WRONG_EVENTS: dict[str, tuple[list[str | int], bytes]] = {
     "a count beyond 64 bits": (["metrics", "calls"], said(metrics={"calls": 10**30})),
     "a rate of 101 percent": (["metrics", "failure_rate"], said(metrics={"failure_rate": 101})),
     "a window of no time": (["metrics", "window"], said(metrics={"window": 0})),
-    "a latency beyond all floats": ([], with_raw("metrics", '{"p50_ms": 1e999}')),
-    "a number of 5,000 digits": ([], with_raw("seq", "9" * 5000)),
+    "a latency beyond all floats": (
+        ["metrics", "p50_ms"],
+        with_raw("metrics", '{"p50_ms": 1e999}'),
+    ),
+    "a number of 5,000 digits": (["seq"], with_raw("seq", "9" * 5000)),
     "a field twice, the last one wrong": (["to"], with_raw("to", '"ajar"')),
-    "labels nested 900 deep": ([], with_raw("labels", '{"a":' * 900 + "1" + "}" * 900)),
+    "labels nested 900 deep": (["labels"], with_raw("labels", '{"a":' * 900 + "1" + "}" * 900)),
     "an envelope without an id": (["id"], cloud(id=None)),
     "an envelope without a source": (["source"], cloud(source=None)),
     "an envelope of another version": (["specversion"], cloud(specversion="0.3")),
@@ -206,6 +209,27 @@ async def test_every_wrong_event_is_refused_with_its_place(web: Web) -> None:
         assert any(error["loc"][: len(place)] == place for error in errors), (name, errors)
         assert all(error["msg"] for error in errors), name
     assert await nothing_is_stored()
+
+
+@pytest.mark.parametrize(
+    ("body", "places"),
+    [
+        (
+            with_raw("metrics", '{"calls": -1, "slow": 2, "window": 1e999}'),
+            [["metrics", "calls"], ["metrics", "window"]],
+        ),
+        (said(labels={"a": 1, "b": "x", "c": None}), [["labels", "a"], ["labels", "c"]]),
+        (said(seq=-1, to="ajar", target=None), [["seq"], ["to"]]),
+        (cloud(id=None, time="soon"), [["id"], ["time"]]),
+    ],
+)
+async def test_all_that_is_wrong_with_an_event_is_said(
+    web: Web, body: bytes, places: list[list[str]]
+) -> None:
+    answer = await post(web, body, CLOUD if b"specversion" in body else JSON)
+
+    errors = answer.json()["rejected"][0]["errors"]
+    assert sorted(error["loc"] for error in errors) == places
 
 
 async def test_every_body_that_is_none_is_refused_with_a_reason(web: Web) -> None:

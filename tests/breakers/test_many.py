@@ -17,7 +17,7 @@ from breakers.desired.override import OverrideWish
 from breakers.desired.revise import hold_all
 from breakers.errors import SetChanged
 from breakers.live.match import Match
-from breakers.models import AuditEntry, Breaker, Instance, Override, PlannedOverride
+from breakers.models import AuditEntry, Breaker, Command, Instance, Override, PlannedOverride
 from breakers.renaming import rename_service
 from breakers.states import Mode
 from tests.alerts.api.callers import Caller
@@ -98,17 +98,34 @@ def test_a_match_that_cannot_be_is_refused_at_its_place(
     assert not Override.objects.exists()
 
 
-@pytest.mark.parametrize("typo", ["dryrun", "instance", "digests"])
-def test_a_mistyped_word_acts_on_nothing(typo: str) -> None:
-    breaker, call = make_breaker(), Caller()
+@pytest.mark.parametrize("typo", ["dryrun", "dryRun", "instance", "digests", "Confirm"])
+def test_a_name_written_in_another_way_acts_on_nothing(typo: str) -> None:
+    make_breaker()
 
-    many = call.post("/overrides", force(ORDERS, **{typo: True}), status=422)
-    one = call.post(
-        f"/breakers/{breaker.pk}/commands", {"command": "trip", "reason": "r", typo: 1}, status=422
-    )
+    refused = Caller().post("/overrides", force(ORDERS, **{typo: True}), status=422)
 
-    assert [said["errors"][0]["loc"] for said in (many, one)] == [[typo], [typo]]
+    assert refused["errors"][0]["loc"] == [typo]
     assert not Override.objects.exists()
+
+
+def test_what_nobody_knows_is_passed_over() -> None:
+    breaker, call = make_breaker(), Caller()
+    trip = {"command": "trip", "reason": "r", "ticket": "OPS-7"}
+
+    call.post(f"/breakers/{breaker.pk}/commands", trip, status=202)
+    made = call.post("/overrides", force(ORDERS, ticket="OPS-7", of={"later": ["versions"]}))
+
+    assert ids(made) == [str(breaker.pk)]
+
+
+def test_a_command_for_instances_in_another_spelling_reaches_none() -> None:
+    call = Caller()
+    trip = {"command": "trip", "reason": "r", "instance": ["one"], "breakglass": "x"}
+
+    refused = call.post(f"/breakers/{make_breaker().pk}/commands", trip, status=422)
+
+    assert [error["loc"] for error in refused["errors"]] == [["instance"], ["breakglass"]]
+    assert not Command.objects.exists()
 
 
 def test_a_service_is_found_by_its_former_name_as_on_the_board() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -10,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from breakers.errors import FieldError
+from breakers.ingest.explain import explain
 from breakers.ingest.formats.item import Head, Item, is_array, many_json, one_json
 from breakers.wire import Name, Time
 
@@ -17,19 +17,25 @@ MEDIA_TYPES = ("application/cloudevents+json", "application/cloudevents-batch+js
 TYPE = "io.panelboard.breaker.event.v1"
 
 
-class Envelope(Struct, frozen=True):
-    """The attributes that matter here; extensions are ignored."""
+class _Attributes(Struct, frozen=True, kw_only=True):
+    """Those that matter here; extensions are ignored."""
 
     specversion: Annotated[str, Meta(pattern=r"^1\.0$")]
     type: str
     id: Name
     source: Annotated[str, Meta(min_length=1)]
-    data: msgspec.Raw
     time: Time | None = None
 
 
-_envelope = msgspec.json.Decoder(Envelope).decode
-_FIELDS = msgspec.structs.fields(Envelope)
+class _Envelope(_Attributes, frozen=True, kw_only=True):
+    """Those in a body, with the event."""
+
+    data: msgspec.Raw
+
+
+_envelope = msgspec.json.Decoder(_Envelope).decode
+_attributes = msgspec.json.Decoder(_Attributes).decode
+_NAMES = [field.name for field in msgspec.structs.fields(_Attributes)]
 
 
 def split(body: bytes, head: Head) -> list[Item]:
@@ -40,46 +46,27 @@ def split(body: bytes, head: Head) -> list[Item]:
 def _open(raw: msgspec.Raw) -> Item:
     try:
         envelope = _envelope(raw)
-    except msgspec.ValidationError as problem:
-        return Item(errors=(_located(str(problem)),))
-    return _checked(envelope.type, envelope.data, envelope.id, envelope.time)
+    except msgspec.ValidationError:
+        return Item(errors=tuple(explain(raw, _Envelope)))
+    return _checked(envelope, envelope.data)
 
 
 def from_headers(data: msgspec.Raw, head: Head) -> Item:
     """Binary mode: the attributes are headers, the body is the data."""
-    said = {
-        field.name: value
-        for field in _FIELDS
-        if field.name != "data" and (value := head(b"ce-" + field.name.encode())) is not None
-    }
+    said = {name: value for name in _NAMES if (value := head(b"ce-" + name.encode())) is not None}
     try:
         # HTTP binding, 3.1.3.2: what is no printable ASCII comes percent-encoded.
         said = {name: unquote(value, errors="strict") for name, value in said.items()}
     except UnicodeDecodeError:
         return Item(errors=(FieldError((), "a ce- header is not percent-encoded UTF-8"),))
+    encoded = msgspec.json.encode(said)
     try:
-        attributes = msgspec.convert({**said, "data": {}}, _Attributes, strict=False)
-    except msgspec.ValidationError as problem:
-        return Item(errors=(_located(str(problem)),))
-    return _checked(attributes.type, data, attributes.id, attributes.time)
+        return _checked(_attributes(encoded), data)
+    except msgspec.ValidationError:
+        return Item(errors=tuple(explain(encoded, _Attributes)))
 
 
-class _Attributes(Struct, frozen=True):
-    specversion: Annotated[str, Meta(pattern=r"^1\.0$")]
-    type: str
-    id: Name
-    source: Annotated[str, Meta(min_length=1)]
-    time: Time | None = None
-
-
-def _checked(type: str, data: msgspec.Raw, id: str, time: datetime | None) -> Item:
-    if type != TYPE:
+def _checked(said: _Attributes, data: msgspec.Raw) -> Item:
+    if said.type != TYPE:
         return Item(errors=(FieldError(("type",), f"must be {TYPE}"),))
-    return Item(data, id=id, occurred_at=time)
-
-
-def _located(message: str) -> FieldError:
-    """msgspec names a missing field in its words, and another's place at the end of them."""
-    text, _, path = message.partition(" - at `$.")
-    name = path.rstrip("`") or (text.split("`")[1] if "missing required field" in text else "")
-    return FieldError((name,) if name else (), text)
+    return Item(data, id=said.id, occurred_at=said.time)

@@ -87,7 +87,8 @@ def test_secrets_read_back_as_stars_which_a_put_keeps():
 def test_a_kept_secret_does_not_follow_the_url_elsewhere():
     call = Caller()
     made = call.post(
-        "/channels", {**HOOK, "config": {**HOOK["config"], "authorization": "Bearer of-a-passphrase"}}
+        "/channels",
+        {**HOOK, "config": {**HOOK["config"], "authorization": "Bearer of-a-passphrase"}},
     )
 
     status, said = call(
@@ -102,7 +103,8 @@ def test_a_kept_secret_does_not_follow_the_url_elsewhere():
 def test_left_out_a_secret_is_gone():
     call = Caller()
     made = call.post(
-        "/channels", {**HOOK, "config": {**HOOK["config"], "authorization": "Bearer of-a-passphrase"}}
+        "/channels",
+        {**HOOK, "config": {**HOOK["config"], "authorization": "Bearer of-a-passphrase"}},
     )
 
     call("PUT", f"/channels/{made['id']}", HOOK)

@@ -1,0 +1,134 @@
+"""Everything that is wrong with a JSON object which is no struct of the kind that it was taken for, each with its place.
+
+msgspec says the first fault only, and of a number beyond all floats not where. So each member is decoded by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+import msgspec
+
+from breakers.errors import FieldError
+
+_ECHOED_MAX = 80
+_NULL = b"null"
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class _Field(NamedTuple):
+    name: str
+    required: bool
+    decode: Callable[[bytes], object]
+    choices: tuple[str, ...]
+    """The words that it may be, where it is one of some."""
+    kind: type[msgspec.Struct] | None
+    """Where it is an object with fields of its own."""
+    is_mapping: bool
+
+
+def without_nulls(raw: msgspec.Raw) -> bytes | None:
+    """The object without its members that are null, which mean the same as none; None where it has none of those."""
+    try:
+        said = _members(raw)
+    except msgspec.ValidationError:
+        return None
+    kept = {name: one for name, one in said.items() if bytes(one) != _NULL}
+    return _encode(kept) if len(kept) < len(said) else None
+
+
+def explain(raw: bytes | msgspec.Raw, kind: type[msgspec.Struct]) -> list[FieldError]:
+    """What is wrong with it; where no field is, it is nested too deeply in what is passed over. Raises
+    msgspec.DecodeError where it is not JSON at all."""
+    try:
+        said = _members(raw)
+    except msgspec.ValidationError:
+        return [FieldError((), "expected an object")]
+    return _wrong_in(said, kind, ()) or [FieldError((), "is nested too deeply")]
+
+
+def located(message: str, *within: str) -> FieldError:
+    """msgspec says `… - at `$.calls``; the path becomes part of loc, after `within`."""
+    text, _, path = message.partition(" - at `$")
+    parts = [
+        part for part in path.rstrip("`").replace("[", ".").replace("]", "").split(".") if part
+    ]
+    loc = tuple(int(part) if part.isdigit() else part for part in parts)
+    return FieldError((*within, *loc), text)
+
+
+def _wrong_in(
+    said: Mapping[str, msgspec.Raw], kind: type[msgspec.Struct], place: tuple[str, ...]
+) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for field in _fields_of(kind):
+        if field.name in said:
+            errors += _wrong_with(said[field.name], field, (*place, field.name))
+        elif field.required:
+            errors.append(FieldError((*place, field.name), "is required"))
+    return errors
+
+
+def _wrong_with(raw: msgspec.Raw, field: _Field, place: tuple[str, ...]) -> list[FieldError]:
+    try:
+        field.decode(raw)
+    except RecursionError:
+        return [FieldError(place, "is nested too deeply")]
+    except msgspec.ValidationError as problem:
+        first = bytes(raw)[:1]
+        if first == b'"' and field.choices:
+            word = msgspec.json.decode(raw, type=str)[:_ECHOED_MAX]
+            return [FieldError(place, f"“{word}” is none of {', '.join(field.choices)}")]
+        inner: list[FieldError] = []
+        if first == b"{" and field.kind is not None:
+            inner = _wrong_in(_members(raw), field.kind, place)
+        elif first == b"{" and field.is_mapping:
+            inner = _wrong_members(_members(raw), field, place)
+        return inner or [located(str(problem), *place)]
+    return []
+
+
+def _wrong_members(
+    said: Mapping[str, msgspec.Raw], field: _Field, place: tuple[str, ...]
+) -> list[FieldError]:
+    errors = []
+    for key, one in said.items():
+        try:
+            field.decode(_encode({key: one}))
+        except msgspec.ValidationError as problem:
+            text = str(problem).partition(" - at")[0]
+            errors.append(FieldError((*place, key[:_ECHOED_MAX]), text))
+    return errors
+
+
+@cache
+def _fields_of(kind: type[msgspec.Struct]) -> tuple[_Field, ...]:
+    return tuple(
+        _Field(
+            field.encode_name,
+            field.required,
+            msgspec.json.Decoder(field.type).decode,
+            tuple(word for part in _parts(field.type) for word in _words(part)),
+            next((part for part in _parts(field.type) if _is_struct(part)), None),
+            any(get_origin(part) is dict for part in _parts(field.type)),
+        )
+        for field in msgspec.structs.fields(kind)
+    )
+
+
+def _parts(kind: Any) -> list[Any]:
+    """The type and all that it is made of, but what is inside of a mapping."""
+    if get_origin(kind) in (dict, Literal):
+        return [kind]
+    return [kind, *(inner for part in get_args(kind) for inner in _parts(part))]
+
+
+def _words(kind: Any) -> tuple[str, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
