@@ -17,7 +17,7 @@ from breakers.ingest.row import Pair
 from breakers.states import Held
 
 # About 1 kB a breaker instance; past this the memory begins afresh.
-_PAIRS_MAX = 100_000
+_PAIRS_MAX = 200_000
 # Below the five that `touch_instances` leaves a row alone for.
 _SPOKEN_S = 4.0
 

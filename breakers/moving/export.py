@@ -10,6 +10,7 @@ import msgspec
 from django.db import connection, transaction
 from psycopg.rows import dict_row
 
+from breakers.models import Environment, Service
 from breakers.moving.lines import (
     BreakerLine,
     End,
@@ -50,6 +51,18 @@ _PARTS = (
     _Part("events", EventLine, timedelta(weeks=1)),
     _Part("snapshots", SnapshotLine, timedelta(days=1)),
 )
+
+
+def unknown_in(wanted: Wanted) -> str | None:
+    """What is named and not there, in words: a backup of a mistyped name would be an empty one."""
+    services = Service.objects.all()
+    if wanted.environment is not None:
+        if not Environment.objects.filter(name=wanted.environment).exists():
+            return f"There is no environment “{wanted.environment}”."
+        services = services.filter(environment__name=wanted.environment)
+    if wanted.service is not None and not services.filter(name=wanted.service).exists():
+        return f"There is no service “{wanted.service}” here."
+    return None
 
 
 def export(wanted: Wanted) -> Iterator[Line]:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError
 
-from breakers.moving.export import Wanted, export
+from breakers.moving.export import Wanted, export, unknown_in
 from breakers.moving.lines import encode
 
 
@@ -40,6 +40,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, output: Path | None = None, **options: Any) -> None:
         wanted = Wanted(**{name: options[name] for name in Wanted._fields})
+        unknown = unknown_in(wanted)
+        if unknown:
+            raise CommandError(unknown)
         if output is None:
             _write(sys.stdout.buffer, wanted)
             return

@@ -18,6 +18,7 @@ from django.utils import timezone
 from breakers.metrics.read import points_of
 from breakers.metrics.span import Source, Span
 from breakers.models import Breaker, BreakerInstance, Event, Instance, OutboxRow, Snapshot
+from tests.support.make import make_breaker
 from tests.support.web import Web
 
 NOW = timezone.now().replace(microsecond=0)
@@ -320,6 +321,27 @@ def test_what_is_no_export_is_refused_at_once(tmp_path: Path, first: bytes) -> N
 def test_an_export_into_no_folder_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="No such file or directory"):
         call_command("export", output=tmp_path / "none" / "x")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ({"environment": "nope"}, "no environment “nope”"),
+        ({"service": "nope"}, "no service “nope”"),
+        ({"environment": "dev", "service": "orders"}, "no service “orders”"),
+    ],
+)
+def test_an_export_of_what_is_not_there_is_refused(
+    named: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    make_breaker(environment="prod", service="orders")
+    make_breaker(environment="dev", service="payroll")
+
+    with pytest.raises(CommandError, match=told):
+        call_command("export", output=tmp_path / "x", **named)
+
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.django_db(transaction=True)
