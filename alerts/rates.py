@@ -11,11 +11,9 @@ from msgspec import Meta
 from alerts.rules import Need, RuleKind
 from alerts.spans import span
 from alerts.verdicts import QUIET, CheckAt, Firing, InstanceView, Sample, Verdict
+from breakers.wire import RATES_COUNT_FOR_S
 
-SPEAKS_FOR_S = 120
-"""How long a rate counts after it was reported: agents report every few seconds, and one that says nothing
-any more has no rate."""
-_SPEAKS_FOR = timedelta(seconds=SPEAKS_FOR_S)
+_COUNTS_FOR = timedelta(seconds=RATES_COUNT_FOR_S)
 
 Threshold = Annotated[
     float, Meta(ge=0, le=100, title="Threshold", description="Percent, at least.")
@@ -48,7 +46,7 @@ class RateKind(RuleKind, frozen=True, rename={"for_": "for"}):
 
     @property
     def reaches_back_s(self) -> int:
-        return self.for_ + SPEAKS_FOR_S
+        return self.for_ + RATES_COUNT_FOR_S
 
     def is_moved_by(self, sample: Sample) -> bool:
         rate = self.rate_of(sample)
@@ -56,9 +54,9 @@ class RateKind(RuleKind, frozen=True, rename={"for_": "for"}):
 
     def judge_instance(self, seen: InstanceView, now: datetime) -> Verdict:
         run = self._run([one for one in seen.samples if one.at <= now])
-        if not run or now - run[-1].at >= _SPEAKS_FOR:
+        if not run or now - run[-1].at >= _COUNTS_FOR:
             return QUIET
-        silent = run[-1].at + _SPEAKS_FOR
+        silent = run[-1].at + _COUNTS_FOR
         due = run[0].at + timedelta(seconds=self.for_)
         if now < due:
             return CheckAt(min(due, silent))
@@ -69,7 +67,7 @@ class RateKind(RuleKind, frozen=True, rename={"for_": "for"}):
         """The unbroken run at the end of the samples that are at the threshold, with no silence in it."""
         run: list[Sample] = []
         for sample in reversed(samples):
-            if not self.is_moved_by(sample) or (run and run[-1].at - sample.at >= _SPEAKS_FOR):
+            if not self.is_moved_by(sample) or (run and run[-1].at - sample.at >= _COUNTS_FOR):
                 break
             run.append(sample)
         return run[::-1]

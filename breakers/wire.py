@@ -14,6 +14,9 @@ from breakers.states import Origin, State
 NAME_MAX = 200
 DETAIL_MAX = 2000
 SEQ_MAX = 2**53 - 1
+RATES_COUNT_FOR_S = 120
+"""How long a rate says what is so after it was reported, on boards and in rules: agents report every few seconds, and
+one that says nothing any more has no rate."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
 Target = Annotated[str, Meta(max_length=NAME_MAX)]

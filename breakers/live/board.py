@@ -14,9 +14,10 @@ from breakers.errors import NotFound
 from breakers.live.match import Filter, Limits, Match
 from breakers.sql import statements
 from breakers.states import GRAVEST_FIRST, State
-from breakers.wire import OverrideSummary, Summary
+from breakers.wire import RATES_COUNT_FOR_S, OverrideSummary, Summary
 
 _SQL = statements("board")
+_AGES = {"rates_count_for_s": RATES_COUNT_FOR_S}
 
 
 class Row(NamedTuple):
@@ -136,7 +137,7 @@ async def read(
     chosen = Filter(match or Match(), limits or Limits())
     statement, parameters = narrowed(_SQL["summaries"], chosen.match, chosen.limits, ids=ids)
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement, parameters)
+        await cursor.execute(statement, parameters | _AGES)
         rows = [_row(found) for found in await cursor.fetchall()]
     return [row for row in rows if row.summary in chosen]
 
@@ -155,7 +156,7 @@ def _read_sync(
         _SQL["summaries"], match, limits, ids=ids, after=after, limit=limit
     )
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
+        cursor.execute(statement, parameters | _AGES)
         assert cursor.description is not None
         names = [column[0] for column in cursor.description]
         for values in cursor:

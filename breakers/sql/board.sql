@@ -47,7 +47,7 @@ CROSS JOIN LATERAL (
            sum(calls / greatest(span, 1))                       AS calls_per_second,
            -- For how many seconds these say what is so, if nothing else is told.
            extract(epoch FROM min(told_at) FILTER (WHERE coalesce(rate, calls) IS NOT NULL)
-                                  + interval '120 seconds' - now())::float            AS rated_for_s,
+                                  + make_interval(secs => %(rates_count_for_s)s) - now())::float            AS rated_for_s,
            count(*) FILTER (WHERE live AND inside AND applied_revision >= o.revision) AS applied,
            count(*) FILTER (WHERE live AND inside AND applied_revision < o.revision)  AS pending,
            count(*) FILTER (WHERE live AND inside AND applied_revision < refused_revision
@@ -78,7 +78,7 @@ CROSS JOIN LATERAL (
         JOIN instance i ON i.id = bi.instance_id AND i.retired_at IS NULL
         CROSS JOIN LATERAL (
             -- By our clock, and as long as rules take a rate for what is so.
-            SELECT at, CASE WHEN at > now() - interval '120 seconds' THEN bi.metrics END AS metrics
+            SELECT at, CASE WHEN at > now() - make_interval(secs => %(rates_count_for_s)s) THEN bi.metrics END AS metrics
             FROM (SELECT bi.metrics_at + make_interval(secs => coalesce(i.clock_behind_s, 0)) AS at) told
         ) said
         CROSS JOIN LATERAL (

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from alerts.rates import SPEAKS_FOR_S, RateKind
+from alerts.rates import RateKind
 from alerts.rules.failure_rate import FailureRate
 from alerts.rules.not_permitted_rate import NotPermittedRate
 from alerts.rules.slow_rate import SlowRate
 from alerts.verdicts import CheckAt, Firing, Quiet, Sample
+from breakers.wire import RATES_COUNT_FOR_S
 from tests.alerts.views import T0, instance, view
 
 SECOND = timedelta(seconds=1)
@@ -44,15 +45,17 @@ def test_who_says_nothing_any_more_has_no_rate() -> None:
 
     verdict = rule.judge(seen, T0)
     assert isinstance(verdict, Firing)
-    assert verdict.again == T0 + SPEAKS_FOR_S * SECOND
+    assert verdict.again == T0 + RATES_COUNT_FOR_S * SECOND
     assert rule.judge(seen, verdict.again) == Quiet()
 
 
 def test_a_silence_within_the_time_starts_anew() -> None:
     rule = FailureRate(threshold=50, for_=300)
-    seen = view(instance(samples=samples(90, 90, every=SPEAKS_FOR_S)))
+    seen = view(instance(samples=samples(90, 90, every=RATES_COUNT_FOR_S)))
 
-    assert rule.judge(seen, T0 + SPEAKS_FOR_S * SECOND) == CheckAt(T0 + 2 * SPEAKS_FOR_S * SECOND)
+    assert rule.judge(seen, T0 + RATES_COUNT_FOR_S * SECOND) == CheckAt(
+        T0 + 2 * RATES_COUNT_FOR_S * SECOND
+    )
 
 
 @pytest.mark.parametrize(
