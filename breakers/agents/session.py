@@ -12,8 +12,8 @@ import msgspec
 from breakers.access import Actor
 from breakers.closing import FORBIDDEN, NOT_UNDERSTOOD, Close
 from breakers.desired.converge import Wish, owed, part_of
-from breakers.errors import FieldError
 from breakers.ingest.jobs import Introduced
+from breakers.ingest.rejected import Rejected
 from breakers.ingest.surrogates import decode_leniently
 from breakers.ingest.validate import Clock, decoder_of, happened
 from breakers.wire import (
@@ -40,7 +40,7 @@ class EventBatch:
     number: int
     indexes: list[int] = field(default_factory=list)
     events: list[Happened] = field(default_factory=list)
-    rejected: dict[int, tuple[FieldError, ...]] = field(default_factory=dict)
+    rejected: Rejected = field(default_factory=Rejected)
 
     @property
     def newest(self) -> datetime | None:
@@ -146,7 +146,7 @@ class Session:
                 )
             )
             if isinstance(event, list):
-                batch.rejected[index] = tuple(event)
+                batch.rejected.refuse(index, event)
             else:
                 batch.indexes.append(index)
                 batch.events.append(event)

@@ -35,27 +35,33 @@ class Body(BaseModel):
 
 
 class HandBody(Body):
-    """Of a hand on breakers. What nobody knows is passed over here too, but not what is a known name written in another
-    way: `dryRun` would act, `instance` reach further than it means. Raises Invalid for those."""
+    """Of a hand on breakers, or on what limits one. What nobody knows is passed over here too, but neither a known name
+    in another spelling nor a word of another such call: `dryRun` would act, `instance` reach further than it means.
+    Raises Invalid for those."""
 
     @model_validator(mode="before")
     @classmethod
-    def _misses_nothing(cls, said: Any) -> Any:
+    def _passes_over_nothing_meant(cls, said: Any) -> Any:
         if isinstance(said, dict):
-            names = {field.alias or name for name, field in cls.model_fields.items()}
-            meant = {_letters(name): name for name in names}
+            names = [field.alias or name for name, field in cls.model_fields.items()]
+            meant = {_letters(name): name for name in (*_HAND_WORDS, *names)}
             near = {name: meant.get(_letters(name)) for name in said if name not in names}
             wrong = [
-                FieldError((name,), f"is “{meant}” here") for name, meant in near.items() if meant
+                FieldError((name,), f"is “{word}”" if word in names else "is no part of this call")
+                for name, word in near.items()
+                if word
             ]
             if wrong:
                 raise Invalid(wrong)
         return said
 
 
+_HAND_WORDS = ("match", "everything", "dry_run", "digest", "starts_at")
+
+
 def _letters(name: object) -> str:
-    """What different ways to write a name have in common."""
-    return re.sub("[^a-z0-9]", "", str(name).lower()).removesuffix("s")
+    """What different ways to write a name have in common, a plural and a verb's ending among them."""
+    return re.sub("[^a-rt-z0-9]", "", str(name).lower())
 
 
 OneOf = Annotated[_Word, Field(strict=False)]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from breakers import access
 from breakers.api.auth import ADMIN, READ
-from breakers.api.body import Body
+from breakers.api.body import Body, HandBody
 from breakers.api.shapes import Authed, Limit, Rows
 from breakers.cursor import LIMIT_DEFAULT, page
 from breakers.guards.judge import Limits
@@ -38,7 +38,7 @@ class FourEyesIn(Body):
     ]
 
 
-class LimitsIn(Body):
+class LimitsIn(HandBody):
     """The limits that hold from now on; what is not said, or null, limits nothing."""
 
     guard: GuardIn | None = None

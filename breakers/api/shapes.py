@@ -189,7 +189,7 @@ class ManyMatch(MatchQuery, Body):
     """Refused: a hand on the breakers of a past board would touch others than it means."""
 
 
-class ManyIn(Body):
+class ManyIn(HandBody):
     """Which breakers, and whether it is only asked what would be touched."""
 
     match: ManyMatch
@@ -230,7 +230,7 @@ class ReleasesIn(ManyIn):
     reason: Reason
 
 
-class ReleaseIn(Body):
+class ReleaseIn(HandBody):
     reason: Reason
     planned: bool = False
     """Cancels the planned override instead, and leaves the one that stands."""

@@ -1,12 +1,14 @@
 """Everything that is wrong with a JSON object which is no struct of the kind that it was taken for, each with its place.
 
 msgspec says the first fault only, and of a number beyond all floats not where. So each member is decoded by itself.
+What is told is bounded, for the answer goes back in one piece.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
@@ -14,9 +16,15 @@ import msgspec
 from breakers.errors import FieldError
 
 _ECHOED_MAX = 80
+_TOLD_MAX = 20
+_LOOKED_AT_MAX = 100
+"""Members of one mapping."""
 _NULL = b"null"
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
+
+
+NESTED = FieldError((), "is nested too deeply")
 
 
 class _Field(NamedTuple):
@@ -31,7 +39,8 @@ class _Field(NamedTuple):
 
 
 def without_nulls(raw: msgspec.Raw) -> bytes | None:
-    """The object without its members that are null, which mean the same as none; None where it has none of those."""
+    """The object without its members that are null, which mean the same as none; None where it has none of those.
+    Raises RecursionError."""
     try:
         said = _members(raw)
     except msgspec.ValidationError:
@@ -41,13 +50,15 @@ def without_nulls(raw: msgspec.Raw) -> bytes | None:
 
 
 def explain(raw: bytes | msgspec.Raw, kind: type[msgspec.Struct]) -> list[FieldError]:
-    """What is wrong with it; where no field is, it is nested too deeply in what is passed over. Raises
-    msgspec.DecodeError where it is not JSON at all."""
+    """What is wrong with it, the first twenty. Raises msgspec.DecodeError where it is not JSON at all."""
     try:
         said = _members(raw)
+        wrong = list(islice(_wrong_in(said, kind, ()), _TOLD_MAX))
     except msgspec.ValidationError:
         return [FieldError((), "expected an object")]
-    return _wrong_in(said, kind, ()) or [FieldError((), "is nested too deeply")]
+    except RecursionError:
+        return [NESTED]
+    return wrong or [FieldError((), "is not understood")]
 
 
 def located(message: str, *within: str) -> FieldError:
@@ -62,46 +73,44 @@ def located(message: str, *within: str) -> FieldError:
 
 def _wrong_in(
     said: Mapping[str, msgspec.Raw], kind: type[msgspec.Struct], place: tuple[str, ...]
-) -> list[FieldError]:
-    errors: list[FieldError] = []
+) -> Iterator[FieldError]:
     for field in _fields_of(kind):
         if field.name in said:
-            errors += _wrong_with(said[field.name], field, (*place, field.name))
+            yield from _wrong_with(said[field.name], field, (*place, field.name))
         elif field.required:
-            errors.append(FieldError((*place, field.name), "is required"))
-    return errors
+            yield FieldError((*place, field.name), "is required")
 
 
-def _wrong_with(raw: msgspec.Raw, field: _Field, place: tuple[str, ...]) -> list[FieldError]:
+def _wrong_with(raw: msgspec.Raw, field: _Field, place: tuple[str, ...]) -> Iterator[FieldError]:
     try:
         field.decode(raw)
     except RecursionError:
-        return [FieldError(place, "is nested too deeply")]
+        yield NESTED._replace(loc=place)
     except msgspec.ValidationError as problem:
         first = bytes(raw)[:1]
         if first == b'"' and field.choices:
             word = msgspec.json.decode(raw, type=str)[:_ECHOED_MAX]
-            return [FieldError(place, f"“{word}” is none of {', '.join(field.choices)}")]
-        inner: list[FieldError] = []
+            yield FieldError(place, f"“{word}” is none of {', '.join(field.choices)}")
+            return
+        inner: Iterator[FieldError] = iter(())
         if first == b"{" and field.kind is not None:
             inner = _wrong_in(_members(raw), field.kind, place)
         elif first == b"{" and field.is_mapping:
             inner = _wrong_members(_members(raw), field, place)
-        return inner or [located(str(problem), *place)]
-    return []
+        whole = located(str(problem), *place)
+        yield next(inner, whole)
+        yield from inner
 
 
 def _wrong_members(
     said: Mapping[str, msgspec.Raw], field: _Field, place: tuple[str, ...]
-) -> list[FieldError]:
-    errors = []
-    for key, one in said.items():
+) -> Iterator[FieldError]:
+    for key, one in islice(said.items(), _LOOKED_AT_MAX):
         try:
             field.decode(_encode({key: one}))
         except msgspec.ValidationError as problem:
             text = str(problem).partition(" - at")[0]
-            errors.append(FieldError((*place, key[:_ECHOED_MAX]), text))
-    return errors
+            yield FieldError((*place, key[:_ECHOED_MAX]), text)
 
 
 @cache

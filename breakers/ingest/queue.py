@@ -350,6 +350,8 @@ class Writer:
                 Batch(events=job.events[middle:], by=job.by),
             )
             for half in halves:
+                if job.done.done():
+                    return  # told meanwhile that it is not stored
                 await self._write([half])
             await self._answer_of(job, halves)
             return

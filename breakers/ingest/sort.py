@@ -8,6 +8,7 @@ from datetime import datetime
 from breakers.access import Actor
 from breakers.errors import FieldError
 from breakers.ingest.formats import Item
+from breakers.ingest.rejected import Rejected
 from breakers.ingest.validate import Clock, decoder_of, enveloped, happened_from_api
 from breakers.wire import EventIn, Happened
 
@@ -21,7 +22,7 @@ class Sorting:
     def __init__(self, actor: Actor, *, now: datetime) -> None:
         self.indexes: list[int] = []
         self.events: list[Happened] = []
-        self.rejected: dict[int, tuple[FieldError, ...]] = {}
+        self.rejected = Rejected()
         self.outside = 0
         self._actor = actor
         self._clock = Clock(now)
@@ -32,19 +33,19 @@ class Sorting:
         for index, item in enumerate(items, start=len(self.indexes) + len(self.rejected)):
             body = list(item.errors) if item.errors else _read(item.raw)
             if isinstance(body, list):
-                self.rejected[index] = tuple(body)
+                self.rejected.refuse(index, body)
                 continue
             if item.id is not None:
                 body = enveloped(body, id=item.id, occurred_at=item.occurred_at)
                 if isinstance(body, list):
-                    self.rejected[index] = tuple(body)
+                    self.rejected.refuse(index, body)
                     continue
             event = happened_from_api(body, default_environment=default, clock=self._clock)
             if isinstance(event, list):
-                self.rejected[index] = tuple(event)
+                self.rejected.refuse(index, event)
             elif not self._actor.may_touch(environment=event.environment, service=event.service):
                 self.outside += 1
-                self.rejected[index] = (_outside(self._actor, event),)
+                self.rejected.refuse(index, [_outside(self._actor, event)])
             else:
                 self.indexes.append(index)
                 self.events.append(event)

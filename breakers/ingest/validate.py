@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from breakers.errors import FieldError
-from breakers.ingest.explain import explain, without_nulls
+from breakers.ingest.explain import NESTED, explain, without_nulls
 from breakers.states import State
 from breakers.wire import DETAIL_MAX, EventBody, EventIn, Happened
 
@@ -65,9 +65,12 @@ def decoder_of(kind: type[_Body]) -> Callable[[msgspec.Raw], _Body | list[FieldE
 
     def read(raw: msgspec.Raw) -> _Body | list[FieldError]:
         try:
-            body = decode(raw)
-        except (msgspec.ValidationError, RecursionError):
-            return read_with_care(raw)
+            try:
+                body = decode(raw)
+            except msgspec.ValidationError:
+                return read_with_care(raw)
+        except RecursionError:
+            return [NESTED]
         if _is_plain(bytes(raw)):
             return body
         return _unprintable(body) or body
@@ -78,7 +81,7 @@ def decoder_of(kind: type[_Body]) -> Callable[[msgspec.Raw], _Body | list[FieldE
         if kept is not None:
             try:
                 body = decode(kept)
-            except (msgspec.ValidationError, RecursionError):
+            except msgspec.ValidationError:
                 return explain(kept, kind)
             return _unprintable(body) or body
         return explain(raw, kind)

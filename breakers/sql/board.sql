@@ -77,9 +77,11 @@ CROSS JOIN LATERAL (
         FROM breaker_instance bi
         JOIN instance i ON i.id = bi.instance_id AND i.retired_at IS NULL
         CROSS JOIN LATERAL (
-            -- By our clock, and as long as rules take a rate for what is so.
+            -- By our clock. One so far off that no event with its times is taken (validate.py) is no clock, and its
+            -- events have our times.
             SELECT at, CASE WHEN at > now() - make_interval(secs => %(rates_count_for_s)s) THEN bi.metrics END AS metrics
-            FROM (SELECT bi.metrics_at + make_interval(secs => coalesce(i.clock_behind_s, 0)) AS at) told
+            FROM (SELECT bi.metrics_at + make_interval(secs =>
+                    CASE WHEN i.clock_behind_s BETWEEN -300 AND 604800 THEN i.clock_behind_s ELSE 0 END) AS at) told
         ) said
         CROSS JOIN LATERAL (
             -- By way of numeric: a float so small that dividing by it overflows must not fail the board.

@@ -98,7 +98,9 @@ def test_a_match_that_cannot_be_is_refused_at_its_place(
     assert not Override.objects.exists()
 
 
-@pytest.mark.parametrize("typo", ["dryrun", "dryRun", "instance", "digests", "Confirm"])
+@pytest.mark.parametrize(
+    "typo", ["dryrun", "dryRun", "instance", "start_at", "expire_in", "Confirm"]
+)
 def test_a_name_written_in_another_way_acts_on_nothing(typo: str) -> None:
     make_breaker()
 
@@ -106,6 +108,23 @@ def test_a_name_written_in_another_way_acts_on_nothing(typo: str) -> None:
 
     assert refused["errors"][0]["loc"] == [typo]
     assert not Override.objects.exists()
+
+
+def test_a_dry_run_of_one_breaker_acts_on_nothing() -> None:
+    """There is none."""
+    path, call = f"/breakers/{make_breaker().pk}", Caller()
+    asked = FORCE | {"dry_run": True}
+
+    refused = [
+        call("PUT", f"{path}/override", asked),
+        call("DELETE", f"{path}/override", {"reason": "r", "dryRun": True}),
+        call("POST", f"{path}/commands", {"command": "trip", "reason": "r", "dry_run": True}),
+        call("PUT", "/environments/prod", {"Guard": {"max_forced_percent": 50}}),
+    ]
+
+    assert [status for status, _ in refused] == [422] * 4
+    assert not Override.objects.exists()
+    assert not Command.objects.exists()
 
 
 def test_what_nobody_knows_is_passed_over() -> None:

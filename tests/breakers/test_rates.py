@@ -71,7 +71,15 @@ def test_of_a_mixture_nothing_is_said() -> None:
 
 @pytest.mark.parametrize(
     ("counted_at", "clock_behind_s", "is_shown"),
-    [(100, None, True), (125, None, False), (125, 60.0, True), (3600, 60.0, False)],
+    [
+        (100, None, True),
+        (125, None, False),
+        (125, 60.0, True),
+        (3600, 60.0, False),
+        # No clock at all, but what somebody says: the year 9999, and the year 1.
+        (100, -2.5e11, True),
+        (3600, 6.4e10, False),
+    ],
 )
 def test_a_rate_is_shown_as_long_as_rules_take_it_for_what_is_so(
     counted_at: int, clock_behind_s: float | None, is_shown: bool

@@ -46,7 +46,7 @@ def split(body: bytes, head: Head) -> list[Item]:
 def _open(raw: msgspec.Raw) -> Item:
     try:
         envelope = _envelope(raw)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return Item(errors=tuple(explain(raw, _Envelope)))
     return _checked(envelope, envelope.data)
 
