@@ -142,7 +142,7 @@ def instances_for(actor: Actor) -> QuerySet[Instance]:
 
 def row_id(text: str) -> int:
     """The number behind an opaque id; a malformed one is not found."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+    if not (text.isascii() and text.isdigit() and len(text) <= 18 and text[0] != "0"):
         raise NotFound("No such ID.")
     return int(text)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, F, Min, Q
 
 from breakers.access import Actor, breakers_for, instances_for, services_for
 from breakers.cursor import page
@@ -201,16 +201,25 @@ def services_seen(actor: Actor, *, limit: int, cursor: str = "") -> Page:
     return items, following
 
 
-def targets_seen(actor: Actor) -> list[dict[str, Any]]:
-    """What breakers guard, per environment, with the number of breakers on each; at most 1,000."""
-    rows = (
+def targets_seen(actor: Actor, *, limit: int, cursor: str = "") -> Page:
+    """What breakers guard, per environment, with the number of breakers on each; the one guarded last first."""
+    rows: Any = (
         breakers_for(actor)
         .exclude(target=None)
-        .values_list("service__environment__name", "target")
-        .annotate(breakers=Count("id"))
-        .order_by("service__environment__name", "target")[:1000]
+        .values("target", environment=F("service__environment__name"))
+        .annotate(first=Min("id"), held=Count("id"))
+        .values_list("environment", "target", "first", "held", named=True)
     )
-    return [
-        {"environment": environment, "target": target, "breakers": count}
-        for environment, target, count in rows
+    found, following = page(
+        rows,
+        order=[("first", int)],
+        newest_first=True,
+        limit=limit,
+        cursor=cursor or None,
+        query={"list": "targets"},
+    )
+    items = [
+        {"environment": row.environment, "target": row.target, "breakers": row.held}
+        for row in found
     ]
+    return items, following

@@ -82,7 +82,7 @@ class AgentApp:
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        if not origin_is_ours(scope, required=False):
+        if not origin_is_ours(scope):
             await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
             return
         await send({"type": "websocket.accept"})

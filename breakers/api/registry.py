@@ -43,6 +43,7 @@ def post_retire(request: Authed, instance_id: str, body: RetireIn) -> Status[Non
 
 
 @router.get("/targets", auth=READ, response=Rows)
-def get_targets(request: Authed) -> Rows:
+def get_targets(request: Authed, limit: Limit = LIMIT_DEFAULT, cursor: str = "") -> Rows:
     """What breakers guard, with the number of breakers on each."""
-    return Rows(items=targets_seen(request.auth), next=None)
+    items, next_ = targets_seen(request.auth, limit=limit, cursor=cursor)
+    return Rows(items=items, next=next_)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -11,6 +10,7 @@ import msgspec
 
 from breakers.errors import FieldError
 from breakers.ingest.explain import NESTED, explain, without_nulls
+from breakers.ingest.unnamed import Unnamed
 from breakers.states import State
 from breakers.wire import DETAIL_MAX, EventBody, EventIn, Happened
 
@@ -20,6 +20,7 @@ WAIT_MAX = timedelta(days=1)
 # A breaker that nobody calls says for as long as it lives when its probe was due.
 WAITED_MAX = timedelta(days=365)
 _STEP = timedelta(microseconds=1)
+_unnamed = Unnamed()
 _STATES = {state.value: state for state in State}
 _Body = TypeVar("_Body", bound=EventBody)
 
@@ -159,7 +160,7 @@ def happened(
         instance=instance,
         breaker=body.breaker,
         type=body.type,
-        event_id=body.id or str(uuid.uuid4()),
+        event_id=body.id or _unnamed.next(),
         named=body.id is not None,
         timed=body.occurred_at is not None,
         occurred_at=at.astimezone(UTC),

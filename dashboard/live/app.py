@@ -64,15 +64,12 @@ async def watch(runtime: Runtime, scope: Scope, receive: Receive, send: Send) ->
     """One socket, from its handshake to its end."""
     if (await receive())["type"] != "websocket.connect":
         return
-    by_session = header(scope, b"authorization") is None
-    if not origin_is_ours(scope, required=by_session):
+    if not origin_is_ours(scope):
         await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
         return
     await send({"type": "websocket.accept"})
     try:
-        await _Watching(runtime, receive, send, write_now_of(scope)).run(
-            scope, by_session=by_session
-        )
+        await _Watching(runtime, receive, send, write_now_of(scope)).run(scope)
     except Close as close:
         await close_socket(send, close)
     except _AWAY as problem:
@@ -92,11 +89,11 @@ class _Watching:
         self._reader = Reader(write_now)
         self._ended: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
 
-    async def run(self, scope: Scope, *, by_session: bool) -> None:
+    async def run(self, scope: Scope) -> None:
         """Raises Close where the server ends it; returns where the watcher has gone."""
         try:
             async with asyncio.timeout(_KNOWN_WITHIN_S):
-                credential = await (self._by_session(scope) if by_session else self._by_key(scope))
+                credential = await self._credential_of(scope)
         except Unauthenticated as problem:
             raise Close(UNAUTHENTICATED, problem.detail) from problem
         if KeyScope.READ not in credential.actor.can:
@@ -112,6 +109,12 @@ class _Watching:
         finally:
             self._runtime.rights.release(credential)
             self._runtime.hub.leave(self._reader)
+
+    async def _credential_of(self, scope: Scope) -> Credential:
+        # Without an Origin nobody knows whose page it is that a session's cookie came with.
+        if header(scope, b"authorization") is not None or header(scope, b"origin") is None:
+            return await self._by_key(scope)
+        return await self._by_session(scope)
 
     async def _by_session(self, scope: Scope) -> Credential:
         visitor = await visitor_of(scope, self._runtime.pool)

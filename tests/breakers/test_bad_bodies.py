@@ -126,6 +126,8 @@ WRONG_EVENTS: dict[str, tuple[list[str | int], bytes]] = {
     ),
     "a number of 5,000 digits": (["seq"], with_raw("seq", "9" * 5000)),
     "a field twice, the last one wrong": (["to"], with_raw("to", '"ajar"')),
+    "half a surrogate pair": (["target"], with_raw("target", '"\\ud800"')),
+    "the other half": (["target"], with_raw("target", '"\\udc00 and more"')),
     "labels nested 900 deep": ([], with_raw("labels", '{"a":' * 900 + "1" + "}" * 900)),
     "an envelope without an id": (["id"], cloud(id=None)),
     "an envelope without a source": (["source"], cloud(source=None)),
@@ -146,17 +148,9 @@ WRONG_BODIES: dict[str, tuple[int, str, dict[str, str], bytes]] = {
     "NaN": (400, JSON, {}, with_raw("seq", "NaN")),
     "Infinity": (400, JSON, {}, with_raw("seq", "-Infinity")),
     "single quotes": (400, JSON, {}, b"{'service': 'orders'}"),
-    "the second half of a surrogate pair": (
-        400,
-        JSON,
-        {},
-        with_raw("target", '"\\udc00 and more"'),
-    ),
     "a byte order mark": (400, JSON, {}, b"\xef\xbb\xbf" + said()),
     "latin-1": (400, JSON, {}, said(detail="x").replace(b'"x"', b'"\xe9"')),
     "UTF-16": (400, JSON, {}, json.dumps(event()).encode("utf-16")),
-    "half a surrogate pair": (400, JSON, {}, with_raw("target", '"\\ud800"')),
-    "the other half": (400, JSON, {}, with_raw("target", '"\\udc00 and more"')),
     "a raw surrogate": (400, JSON, {}, said(detail="x").replace(b'"x"', b'"\xed\xa0\x80"')),
     "a raw line break in a string": (400, JSON, {}, said(detail="x").replace(b'"x"', b'"\n"')),
     "arrays nested 100,000 deep": (400, JSON, {}, b"[" * 100_000),
@@ -298,7 +292,11 @@ async def test_what_is_odd_and_yet_right_is_taken(web: Web) -> None:
     twice = with_raw("to", '"closed"')
     deep = with_raw("more", '{"a":' * 50 + "1" + "}" * 50)
 
-    for body in (twice, deep, said(detail="x" * 5000), said(service="é" * 200)):
+    cut = with_raw(
+        "more", '"\\ud83d"'
+    )  # as JavaScript writes a text that was cut in the middle of a character
+
+    for body in (twice, deep, cut, said(detail="x" * 5000), said(service="é" * 200)):
         answer = await post(web, body, "application/json; charset=iso-8859-1")
         assert answer.status_code == 202, answer.text
 

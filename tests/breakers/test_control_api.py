@@ -250,9 +250,24 @@ def test_a_command_to_an_unknown_instance_is_refused(client: Client) -> None:
     assert answer.json()["errors"][0]["loc"] == ["instances"]
 
 
-@pytest.mark.parametrize("id", ["abc", "-1", "1e3", "9" * 40, "٣"])
+@pytest.mark.parametrize("id", ["abc", "-1", "1e3", "9" * 40, "٣", "0{id}"])
 def test_a_malformed_id_is_not_found(client: Client, id: str) -> None:
+    id = id.format(id=make_breaker().pk)
     assert client.get(f"/api/v1/breakers/{id}", headers=bearer("read")).status_code == 404
+
+
+def test_targets_come_in_pages(client: Client) -> None:
+    for n, target in enumerate("abcab"):
+        make_breaker(f"b{n}", target=target)
+    headers = bearer("read")
+
+    first = client.get("/api/v1/targets?limit=2", headers=headers).json()
+    second = client.get(f"/api/v1/targets?limit=2&cursor={first['next']}", headers=headers).json()
+
+    assert [(one["target"], one["breakers"]) for one in first["items"]] == [("c", 1), ("b", 2)]
+    assert [(one["target"], one["breakers"]) for one in second["items"]] == [("a", 2)]
+    assert second["next"] is None
+    assert client.get("/api/v1/targets?limit=0", headers=headers).status_code == 422
 
 
 def test_pages_are_whole_and_a_foreign_cursor_is_refused(client: Client) -> None:

@@ -35,7 +35,7 @@ def one_json(body: bytes) -> msgspec.Raw:
     """A single JSON value; raises NotUnderstood."""
     try:
         body.decode()
-        return _any(body)
+        return decode_leniently(_any, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise NotUnderstood(str(problem)) from problem
 
