@@ -41,6 +41,10 @@ def timeline(
     spells: list[Spell] = []
     highest = None
     if start is not None:
+        begun = start.not_closed_since
+        if start.state in _ILL and begun is not None and begun < start.since:
+            # Its probes lie before history; when the outage began is what is left of them.
+            spells.append(Spell(State.OPEN, begun))
         spells.append(Spell(start.state, start.since))
         highest = start.last.rank
     for change in sorted(changes, key=lambda one: (one.occurred_at, one.rank)):

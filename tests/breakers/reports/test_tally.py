@@ -152,6 +152,18 @@ def test_a_state_known_at_the_edge_of_history_goes_on() -> None:
     assert (found.trips, found.recovering) == (0, 60 * SECOND)
 
 
+def test_an_outage_with_probes_before_history_counts_from_its_beginning() -> None:
+    last = change(50, "half_open", boot="a", boot_at=-100)
+    start = Held(last, last.occurred_at, T0 - 100 * SECOND)
+    carried = timeline([change(60, "closed", boot="a", boot_at=-100)], start=start)
+
+    found = over([carried], since=55, until=100)
+
+    assert seconds(found) == {"half_open": 5, "closed": 40}
+    assert (found.trips, found.recovering) == (0, 160 * SECOND)
+    assert found.longest_outage == 160 * SECOND
+
+
 def test_a_late_event_of_an_older_boot_changes_nothing_after_the_newer_began() -> None:
     changes = [
         change(0, "closed", boot="a", boot_at=0, seq=1),
