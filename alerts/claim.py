@@ -40,20 +40,20 @@ FROM breaker b JOIN service s ON s.id = b.service_id JOIN environment e ON e.id 
 WHERE b.id = ANY(%s) ORDER BY b.id
 """
 # Times as seconds since 1970, for making datetimes of them is a quarter of the work of reading.
-# The retired say nothing any more, except where their last word is among the rows: a row may carry an earlier
+# The retired, and those that no longer have the breaker, say nothing any more, except where their last word is among the rows: a row may carry an earlier
 # time than one committed before it, by as much as a transaction takes.
 _BROKEN = "replace({0}.mode, '_', ' ') || ' by ' || {0}.by_name || ' past ' || {0}.broke"
 _SEEN = f"""
 SELECT bi.breaker_id, 0 AS outbox_id, bi.instance_id, bi.state, bi.natural_state,
        extract(epoch FROM bi.since)::float, i.name, bi.library, i.labels || bi.labels,
-       i.lost_at IS NULL AND i.retired_at IS NULL,
-       i.lost_at IS NOT NULL AND i.retired_at IS NULL, i.retired_at IS NOT NULL, bi.applied_revision,
+       i.lost_at IS NULL AND left_.at IS NULL, i.lost_at IS NOT NULL AND left_.at IS NULL, left_.at IS NOT NULL,
+       bi.applied_revision,
        extract(epoch FROM bi.not_closed_since)::float, extract(epoch FROM i.session_since)::float,
        NULL::float, NULL::text, NULL::text, NULL::text
 FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
-WHERE bi.breaker_id = ANY(%(ids)s) AND (i.retired_at IS NULL OR EXISTS (
-    SELECT FROM outbox o
-    WHERE o.breaker_id = bi.breaker_id AND o.committed_at <= i.retired_at + interval '1 minute'))
+CROSS JOIN LATERAL (SELECT least(bi.left_at, i.retired_at) AS at) left_
+WHERE bi.breaker_id = ANY(%(ids)s) AND (left_.at IS NULL OR EXISTS (
+    SELECT FROM outbox o WHERE o.breaker_id = bi.breaker_id AND o.committed_at <= left_.at + interval '1 minute'))
 UNION ALL
 SELECT o.breaker_id, o.id, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        extract(epoch FROM o.committed_at)::float, o.steps, {_BROKEN.format("made")}, {_BROKEN.format("gone")}

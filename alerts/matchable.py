@@ -71,9 +71,7 @@ def matching(actor: Actor, matchers: Sequence[Matcher]) -> Matching:
 
 
 def _held(actor: Actor) -> QuerySet[BreakerInstance]:
-    return BreakerInstance.objects.filter(
-        instance__retired_at=None, breaker__in=breakers_for(actor)
-    )
+    return BreakerInstance.objects.there().filter(breaker__in=breakers_for(actor))
 
 
 def _is_had(actor: Actor, label: str) -> bool:

@@ -21,7 +21,7 @@ Page = tuple[list[dict[str, Any]], str | None]
 
 def instances_of(breaker: Breaker, *, limit: int, cursor: str = "") -> Page:
     """The breaker inside each instance that is not retired, by name."""
-    rows = BreakerInstance.objects.filter(breaker=breaker, instance__retired_at=None)
+    rows = BreakerInstance.objects.there().filter(breaker=breaker)
     found, following = page(
         rows.select_related("instance"),
         order=[("id", int)],
@@ -119,9 +119,7 @@ def _inside(row: BreakerInstance, wish: _Wish) -> dict[str, Any]:
 
 def deaf_instances(breaker: Breaker) -> list[str]:
     """The instances that are known by events alone, by name: what is wished of the breaker never reaches them."""
-    rows = BreakerInstance.objects.filter(
-        breaker=breaker, instance__retired_at=None, instance__connected=None
-    )
+    rows = BreakerInstance.objects.there().filter(breaker=breaker, instance__connected=None)
     return list(rows.order_by("instance__name").values_list("instance__name", flat=True))
 
 
@@ -131,9 +129,7 @@ def not_known(named: Mapping[int, Sequence[str]]) -> dict[int, list[str]]:
     names = {name for said in named.values() for name in said}
     if not names:
         return {breaker: [] for breaker in named}
-    rows = BreakerInstance.objects.filter(
-        breaker__in=named, instance__retired_at=None, instance__name__in=names
-    )
+    rows = BreakerInstance.objects.there().filter(breaker__in=named, instance__name__in=names)
     known = set(rows.values_list("breaker_id", "instance__name"))
     return {
         breaker: sorted(name for name in set(said) if (breaker, name) not in known)
@@ -145,7 +141,9 @@ def instances_seen(actor: Actor, *, limit: int, cursor: str = "") -> Page:
     """Instances that are not retired, newest first."""
     rows = instances_for(actor).filter(retired_at=None)
     found, following = page(
-        rows.annotate(breakers=Count("breaker_instances")),
+        rows.annotate(
+            breakers=Count("breaker_instances", filter=Q(breaker_instances__left_at=None))
+        ),
         order=[("id", int)],
         newest_first=True,
         limit=limit,

@@ -13,6 +13,8 @@ from breakers.states import Origin, State
 
 NAME_MAX = 200
 DETAIL_MAX = 2000
+HELLO_MAX = 1000
+"""Breakers in a hello."""
 SEQ_MAX = 2**53 - 1
 RATES_COUNT_FOR_S = 120
 """How long a rate says what is so after it was reported, on boards and in rules: agents report every few seconds, and
@@ -142,7 +144,7 @@ class Hello(Struct, frozen=True, tag="hello"):
     environment: Name | None = None
     agent: AgentName = AgentName()
     labels: Labels = {}
-    breakers: Annotated[list[BreakerHello], Meta(max_length=1000)] = []
+    breakers: Annotated[list[BreakerHello], Meta(max_length=HELLO_MAX)] = []
     protocol: int = 1
     sent_at: Time | None = None
     """By the agent's clock."""

@@ -49,7 +49,7 @@ GAUGES = (
         "panelboard_breaker_instances",
         "Breakers inside live instances, by state.",
         """SELECT b.state, count(*) FROM breaker_instance b JOIN instance i ON i.id = b.instance_id
-           WHERE i.retired_at IS NULL AND i.lost_at IS NULL GROUP BY 1""",
+           WHERE i.retired_at IS NULL AND i.lost_at IS NULL AND b.left_at IS NULL GROUP BY 1""",
         label="state",
     ),
     Gauge(

@@ -117,9 +117,10 @@ def _reachable(breakers: Collection[int]) -> frozenset[int]:
     others, they may still prove something."""
     hearing: dict[int, set[int]] = defaultdict(set)
     by_http: dict[int, set[int]] = defaultdict(set)
-    for breaker_id, instance_id, connected in BreakerInstance.objects.filter(
-        breaker__in=breakers, instance__lost_at=None, instance__retired_at=None
-    ).values_list("breaker_id", "instance_id", "instance__connected"):
+    live = BreakerInstance.objects.there().filter(breaker__in=breakers, instance__lost_at=None)
+    for breaker_id, instance_id, connected in live.values_list(
+        "breaker_id", "instance_id", "instance__connected"
+    ):
         if connected is not False:
             (hearing if connected else by_http)[breaker_id].add(instance_id)
     return frozenset().union(*(hearing[one] or by_http[one] for one in breakers))

@@ -31,9 +31,9 @@ def command_breaker(
     with transaction.atomic():
         held = hold(breaker.pk)
         known = set(
-            BreakerInstance.objects.filter(
-                breaker=held.breaker, instance__retired_at=None
-            ).values_list("instance__name", flat=True)
+            BreakerInstance.objects.there()
+            .filter(breaker=held.breaker)
+            .values_list("instance__name", flat=True)
         )
         unknown = sorted(set(instances or ()) - known)
         if unknown:

@@ -190,9 +190,8 @@ def _touched(found: Sequence[Summary], wish: OverrideWish | None) -> Sequence[To
     names: dict[int, list[str]] = defaultdict(list)
     deaf: dict[int, list[str]] = defaultdict(list)
     rows = (
-        BreakerInstance.objects.filter(
-            breaker__in=[int(one.id) for one in found], instance__retired_at=None
-        )
+        BreakerInstance.objects.there()
+        .filter(breaker__in=[int(one.id) for one in found])
         .order_by("breaker_id", "instance__name")
         .values_list("breaker_id", "instance__name", "instance__connected")
     )[: INSTANCES_MOST + 1]

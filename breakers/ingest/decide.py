@@ -28,7 +28,7 @@ from breakers.ingest.rows import as_json, events_as_lines
 from breakers.ingest.statements import Statements
 from breakers.ingest.validate import amiss_in_due
 from breakers.states import Origin, State
-from breakers.wire import DETAIL_MAX, BreakerHello, Cause, Happened
+from breakers.wire import DETAIL_MAX, HELLO_MAX, BreakerHello, Cause, Happened
 
 _STEP = timedelta(microseconds=1)
 _OLDEST = timedelta(days=7)
@@ -55,6 +55,8 @@ class Decisions:
         self.new_targets: dict[int, str] = {}
         self.back: set[int] = set()
         """Instances that were retired, or lost, and speak again."""
+        self._returned: list[Pair] = []
+        """What had left its instance and is named again."""
         self.applied: set[int] = set()
         """Breakers of which an instance said what it has applied."""
 
@@ -79,8 +81,14 @@ class Decisions:
         if reports:
             await self._report(reports)
         back = [pair for instance in sorted(self.back) for pair in self._pairs_of.get(instance, ())]
-        self._ledger.begin_again(back)
+        left = await self._left_by(self.back) if back else set()
+        back = [pair for pair in back if pair not in left]
+        self._ledger.begin_again(dict.fromkeys([*back, *self._returned]))
         return answers
+
+    async def _left_by(self, instances: Iterable[int]) -> set[Pair]:
+        """What these instances no longer have."""
+        return set(await self._db.fetch("left_by_instances", instances=sorted(instances)))
 
     async def _decide(self, job: AnyJob) -> object:
         match job:
@@ -143,7 +151,9 @@ class Decisions:
         unknown_revisions: dict[str, int] = {}
         if hello.breakers:
             presented = {ids[item.breaker]: item for item in hello.breakers}
-            unknown = await self._db.fetch(
+            if len(hello.breakers) < HELLO_MAX:  # else it may have more than it can name
+                await self._leave(instance, presented)
+            found = await self._db.fetch(
                 "present_breakers",
                 instance=instance,
                 breakers=list(presented),
@@ -151,9 +161,12 @@ class Decisions:
                 configs=[as_json(item.config) for item in presented.values()],
                 applied=[item.applied_revision for item in presented.values()],
             )
-            for (breaker,) in unknown:
+            for breaker, is_unknown, had_left in found:
                 item = presented[breaker]
-                unknown_revisions[item.breaker] = item.applied_revision or 0
+                if is_unknown:
+                    unknown_revisions[item.breaker] = item.applied_revision or 0
+                if had_left:
+                    self._returned.append((breaker, instance))
             news = [
                 row
                 for breaker, item in presented.items()
@@ -171,6 +184,11 @@ class Decisions:
         self._ledger.changed |= self._breakers_of(instance)
         taken_from = taken_from if taken_from != job.session else None
         return Introduced(service, instance, name, ids, taken_from, unknown_revisions)
+
+    async def _leave(self, instance: int, presented: Iterable[int]) -> None:
+        """What the hello before had named and this one does not."""
+        left = await self._db.fetch("leave_breakers", instance=instance, breakers=sorted(presented))
+        self._ledger.look_again([(breaker, instance) for (breaker,) in left])
 
     def _news_of_hello(
         self, service: int, breaker: int, instance: int, boot: str, item: BreakerHello
@@ -289,11 +307,12 @@ class Decisions:
         services: dict[int, int] = dict(
             await self._db.fetch("services_of_instances", instances=lost)
         )
+        left = await self._left_by(lost)
         rows = []
         for instance in lost:
             for breaker, _ in self._pairs_of.get(instance, ()):
                 held = self._ledger.held((breaker, instance))
-                if held is None or held.state is State.UNKNOWN:
+                if held is None or held.state is State.UNKNOWN or (breaker, instance) in left:
                     continue
                 rows.append(
                     self._server_row(

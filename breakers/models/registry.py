@@ -176,6 +176,12 @@ class Breaker(models.Model):
         return self.name
 
 
+class BreakerInstances(models.QuerySet["BreakerInstance"]):
+    def there(self) -> BreakerInstances:
+        """Those of instances that are not retired and still have the breaker."""
+        return self.filter(instance__retired_at=None, left_at=None)
+
+
 class BreakerInstance(models.Model):
     """A breaker inside one instance: the thing that is actually open or closed.
 
@@ -196,6 +202,11 @@ class BreakerInstance(models.Model):
     detail = models.TextField(null=True)
     said_as = models.CharField(max_length=NAME_MAX, null=True)
     """What the agent calls the breaker, where that was renamed since."""
+    presented = models.BooleanField(db_default=False)
+    """Whether the last hello that named any breakers named this one."""
+    left_at = models.DateTimeField(null=True)
+    """When a hello no longer named what the one before had: the instance has no such breaker any more. Null where it
+    was named, or an event of it came, since then."""
 
     boot = models.CharField(max_length=NAME_MAX, null=True)
     seq = models.BigIntegerField(null=True)
@@ -216,6 +227,8 @@ class BreakerInstance(models.Model):
     refused_revision = models.BigIntegerField(null=True)
     refused_error = models.TextField(null=True)
     refused_at = models.DateTimeField(null=True)
+
+    objects = BreakerInstances.as_manager()
 
     class Meta:
         db_table = "breaker_instance"

@@ -1,7 +1,7 @@
 -- name: summaries
 -- A breaker is closed since its last instance closed, and anything graver since its first one was so.
--- One row a breaker. Live = neither lost nor retired; `instances` counts the lost ones too, the retired never: a
--- breaker of which all are retired has gone since the last of them was. Rates are weighted by calls where calls are
+-- One row a breaker. Live = neither lost nor retired; `instances` counts the lost ones too, the retired never, nor those
+-- that no longer have the breaker: one that nobody has any more has gone since the last of them left it. Rates are weighted by calls where calls are
 -- known. Applied and pending count the live instances within the override's scope, against the revision that made it;
 -- refused are those of them that reported why they could not, deaf those that are known by events alone and never
 -- hear of it. Still forced are live agents that no override concerns, not yet or not any more, once anything was
@@ -10,7 +10,7 @@ SELECT b.id, e.name AS environment, s.name AS service, b.name AS breaker, b.targ
        b.updated_at, n.*, o.mode, o.reason, o.by_name, o.by_kind, o.expires_at, o.instances AS scope,
        o.excepted, o.created_at AS override_since,
        CASE WHEN n.instances = 0 THEN (
-           SELECT max(i.retired_at) FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
+           SELECT max(least(bi.left_at, i.retired_at)) FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
            WHERE bi.breaker_id = b.id) END AS gone_since
 FROM breaker b
 JOIN service s ON s.id = b.service_id
@@ -90,7 +90,7 @@ CROSS JOIN LATERAL (
                    CASE WHEN i.lost_at IS NULL THEN (said.metrics ->> 'calls')::float END AS calls,
                    greatest(round((said.metrics ->> 'window')::numeric, 6), 0.001)::float AS span
         ) m
-        WHERE bi.breaker_id = b.id
+        WHERE bi.breaker_id = b.id AND bi.left_at IS NULL
     ) per_instance
 ) n
 

@@ -180,7 +180,8 @@ ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
     library = coalesce(EXCLUDED.library, held.library),
     labels = CASE WHEN EXCLUDED.labels = '{}' THEN held.labels ELSE EXCLUDED.labels END,
     probe_due_at = coalesce(EXCLUDED.probe_due_at,
-                            CASE WHEN EXCLUDED.event_id = held.event_id THEN held.probe_due_at END)
+                            CASE WHEN EXCLUDED.event_id = held.event_id THEN held.probe_due_at END),
+    left_at = CASE WHEN EXCLUDED.origin = 'server' THEN held.left_at END
 
 -- name: move_states
 -- The same of breaker instances that are expected to be there all, which spares a lock and a record in the log for each.
@@ -191,7 +192,8 @@ WITH moved AS (
         origin = a.origin, event_id = a.event_id,
         metrics = coalesce(a.metrics, held.metrics), metrics_at = coalesce(a.metrics_at, held.metrics_at),
         library = coalesce(a.library, held.library), labels = coalesce(a.labels, held.labels),
-        probe_due_at = coalesce(a.probe_due_at, CASE WHEN a.event_id = held.event_id THEN held.probe_due_at END)
+        probe_due_at = coalesce(a.probe_due_at, CASE WHEN a.event_id = held.event_id THEN held.probe_due_at END),
+        left_at = CASE WHEN a.origin = 'server' THEN held.left_at END
     FROM unnest(
         %(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(state)s::text[], %(natural_state)s::text[],
         %(since)s::timestamptz[], %(not_closed_since)s::timestamptz[], %(cause)s::text[], %(reason)s::text[],
@@ -235,6 +237,9 @@ SELECT ARRAY(SELECT id FROM was WHERE is_back),
 -- name: breakers_of_instances
 SELECT breaker_id, instance_id FROM breaker_instance WHERE instance_id = ANY(%(instances)s)
 
+-- name: left_by_instances
+SELECT breaker_id, instance_id FROM breaker_instance WHERE instance_id = ANY(%(instances)s) AND left_at IS NOT NULL
+
 -- name: services_of_instances
 SELECT id, service_id FROM instance WHERE id = ANY(%(instances)s)
 
@@ -271,24 +276,33 @@ UPDATE breaker_instance SET applied_revision = 0, applied_at = NULL, refused_rev
     refused_at = NULL
 WHERE instance_id = %(instance)s AND (applied_revision > 0 OR refused_revision IS NOT NULL)
 
+-- name: leave_breakers
+-- A hello names all that its instance has: what it does not name any more is gone. Gives those.
+UPDATE breaker_instance SET presented = false, left_at = now()
+WHERE instance_id = %(instance)s AND presented AND NOT breaker_id = ANY(%(breakers)s)
+RETURNING breaker_id
+
 -- name: present_breakers
--- What a hello says of each breaker beside its state. None has applied what was never wished: gives those that say so.
+-- What a hello says of each breaker beside its state. None has applied what was never wished. Gives those that say so,
+-- and those that had left.
 WITH said AS (
     SELECT a.breaker, a.library, a.config, coalesce(a.applied, 0) AS applied,
-           coalesce(a.applied, 0) > b.revision AS is_unknown
+           coalesce(a.applied, 0) > b.revision AS is_unknown, was.left_at IS NOT NULL AS had_left
     FROM unnest(%(breakers)s::bigint[], %(libraries)s::text[], %(configs)s::jsonb[], %(applied)s::bigint[])
         AS a (breaker, library, config, applied)
     JOIN breaker b ON b.id = a.breaker
+    LEFT JOIN breaker_instance was ON was.breaker_id = a.breaker AND was.instance_id = %(instance)s::bigint
 ),
 presented AS (
-    INSERT INTO breaker_instance AS held (breaker_id, instance_id, library, config, applied_revision)
-    SELECT breaker, %(instance)s::bigint, library, config, CASE WHEN is_unknown THEN 0 ELSE applied END FROM said
+    INSERT INTO breaker_instance AS held (breaker_id, instance_id, library, config, applied_revision, presented)
+    SELECT breaker, %(instance)s::bigint, library, config, CASE WHEN is_unknown THEN 0 ELSE applied END, true FROM said
     ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
         library = coalesce(EXCLUDED.library, held.library), config = EXCLUDED.config,
         applied_revision = CASE WHEN EXCLUDED.applied_revision > 0 THEN EXCLUDED.applied_revision
-                                ELSE held.applied_revision END
+                                ELSE held.applied_revision END,
+        presented = true, left_at = NULL
 )
-SELECT breaker FROM said WHERE is_unknown
+SELECT breaker, is_unknown, had_left FROM said WHERE is_unknown OR had_left
 
 -- name: store_applied
 -- Revisions put into effect, or refused, of many breaker instances, each once; an older report changes nothing, and

@@ -14,7 +14,8 @@ SELECT id FROM service WHERE id = ANY(%(services)s) ORDER BY id FOR NO KEY UPDAT
 SELECT b.id, s.id AS service, s.name, e.name AS environment, e.max_forced_percent, e.confirm, e.four_eyes_above,
        b.revision, ARRAY(
            SELECT i.name FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
-           WHERE bi.breaker_id = b.id AND i.lost_at IS NULL AND i.retired_at IS NULL ORDER BY i.name)
+           WHERE bi.breaker_id = b.id AND bi.left_at IS NULL AND i.lost_at IS NULL AND i.retired_at IS NULL
+           ORDER BY i.name)
 FROM breaker b JOIN service s ON s.id = b.service_id JOIN environment e ON e.id = s.environment_id
 WHERE b.id = ANY(%(breakers)s) ORDER BY b.id
 
@@ -23,7 +24,7 @@ WHERE b.id = ANY(%(breakers)s) ORDER BY b.id
 -- that has run out is gone, whether or not its end is written yet.
 SELECT b.service_id, b.id,
        EXISTS (SELECT FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
-               WHERE bi.breaker_id = b.id AND i.lost_at IS NULL AND i.retired_at IS NULL),
+               WHERE bi.breaker_id = b.id AND bi.left_at IS NULL AND i.lost_at IS NULL AND i.retired_at IS NULL),
        EXISTS (SELECT FROM override o WHERE o.breaker_id = b.id AND o.ended_at IS NULL
                AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp()))
            OR EXISTS (SELECT FROM planned_override p WHERE p.breaker_id = b.id AND p.ended_at IS NULL

@@ -91,6 +91,7 @@ JOIN LATERAL (
     JOIN instance i ON i.id = bi.instance_id AND (i.retired_at IS NULL OR i.retired_at > %(at)s)
     LEFT JOIN LATERAL state_at(b.id, bi.instance_id, %(at)s) held ON true
     WHERE bi.breaker_id = b.id AND (held.state IS NOT NULL OR bi.created_at <= %(at)s)
+      AND (bi.left_at IS NULL OR bi.left_at > %(at)s)
       AND NOT EXISTS (SELECT FROM absence a
                       WHERE a.instance_id = i.id AND a.since <= %(at)s AND a.until > %(at)s)
 ) n ON n.instances > 0 OR b.created_at <= %(at)s

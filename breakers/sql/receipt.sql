@@ -2,8 +2,8 @@
 
 -- name: lanes
 -- Each breaker instance, with what it is now.
-SELECT bi.breaker_id, bi.instance_id, i.name, bi.library, i.labels || bi.labels AS labels, i.retired_at,
-       bi.state, bi.natural_state, bi.since, bi.not_closed_since
+SELECT bi.breaker_id, bi.instance_id, i.name, bi.library, i.labels || bi.labels AS labels,
+       least(bi.left_at, i.retired_at) AS retired_at, bi.state, bi.natural_state, bi.since, bi.not_closed_since
 FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
 WHERE bi.breaker_id = ANY(%(breakers)s)
 ORDER BY bi.breaker_id, bi.instance_id

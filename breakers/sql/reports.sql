@@ -3,7 +3,7 @@
 -- let through: the outage that `since` may lie in began later. Of instances that were not closed before, or of which the
 -- order of ranks is not that of times, all, after what their checkpoint says. Boots are ranked by all that is known now.
 WITH pair AS MATERIALIZED (
-    SELECT bi.breaker_id, bi.instance_id, i.retired_at,
+    SELECT bi.breaker_id, bi.instance_id, least(bi.left_at, i.retired_at) AS retired_at,
            coalesce((SELECT max(e.occurred_at) FROM event e
                      WHERE e.breaker_id = bi.breaker_id AND e.instance_id = bi.instance_id AND e.type = 'state_change'
                        AND e.to_state IN ('closed', 'forced_closed') AND e.occurred_at <= %(since)s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
@@ -22,7 +22,7 @@ def instances_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     rows = list(
         instances_for(actor)
         .filter(retired_at__isnull=True)
-        .annotate(held=Count("breaker_instances"))
+        .annotate(held=Count("breaker_instances", filter=Q(breaker_instances__left_at=None)))
         .order_by("service__environment__name", "service__name", "name")[:SHOWN_MOST]
     )
     rows.sort(key=lambda one: (one.lost_at is None, one.connected is not False))

@@ -12,7 +12,7 @@ from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
 from alerts.incidents import acknowledge_incident, resolve_incident
 from alerts.models import Incident, IncidentBreaker, Standing
-from breakers.models import Instance, OutboxRow
+from breakers.models import BreakerInstance, Instance, OutboxRow
 from tests.support.make import happens, make_actor, make_breaker, make_instance, make_rule
 
 pytestmark = pytest.mark.django_db
@@ -144,6 +144,20 @@ def test_an_instance_that_retired_open_no_longer_counts():
 
     Instance.objects.filter(name="a").update(retired_at=timezone.now())
     happens(breaker, "open", instance="a")
+    evaluate_pending()
+
+    assert statuses() == ["resolved"]
+
+
+def test_a_breaker_that_its_instance_no_longer_has_no_longer_counts():
+    make_rule()
+    breaker = make_breaker(instances=("a", "b"))
+    happens(breaker, "open", instance="a")
+    evaluate_pending()
+    assert statuses() == ["firing"]
+
+    BreakerInstance.objects.filter(instance__name="a").update(left_at=timezone.now())
+    OutboxRow.objects.create(breaker_id=breaker.pk)
     evaluate_pending()
 
     assert statuses() == ["resolved"]
