@@ -6,6 +6,7 @@ What is told is bounded, for the answer goes back in one piece.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import islice
@@ -20,6 +21,7 @@ _TOLD_MAX = 20
 _LOOKED_AT_MAX = 100
 """Members of one mapping."""
 _NULL = b"null"
+_WHOLE = re.compile(rb"-?\d{1,16}\.0{1,16}")
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -38,15 +40,24 @@ class _Field(NamedTuple):
     is_mapping: bool
 
 
-def without_nulls(raw: msgspec.Raw) -> bytes | None:
-    """The object without its members that are null, which mean the same as none; None where it has none of those.
-    Raises RecursionError."""
+def mended(raw: msgspec.Raw, kind: type[msgspec.Struct]) -> bytes | None:
+    """The object as it is meant: without members that are null, which mean the same as none, and with 1.0 as 1, for to
+    some languages all numbers are floats. None where nothing is to be mended. Raises RecursionError."""
     try:
         said = _members(raw)
     except msgspec.ValidationError:
         return None
-    kept = {name: one for name, one in said.items() if bytes(one) != _NULL}
-    return _encode(kept) if len(kept) < len(said) else None
+    inner = {field.name: field.kind for field in _fields_of(kind) if field.kind is not None}
+    meant = {}
+    for name, one in said.items():
+        text = bytes(one)
+        if _WHOLE.fullmatch(text):
+            meant[name] = msgspec.Raw(text.partition(b".")[0])
+        elif name in inner and text[:1] == b"{":
+            meant[name] = msgspec.Raw(mended(one, inner[name]) or text)
+        elif text != _NULL:
+            meant[name] = one
+    return _encode(meant) if meant != said else None
 
 
 def explain(raw: bytes | msgspec.Raw, kind: type[msgspec.Struct]) -> list[FieldError]:

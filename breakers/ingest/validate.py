@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from breakers.errors import FieldError
-from breakers.ingest.explain import NESTED, explain, without_nulls
+from breakers.ingest.explain import NESTED, explain, mended
 from breakers.ingest.unnamed import Unnamed
 from breakers.states import State
 from breakers.wire import DETAIL_MAX, EventBody, EventIn, Happened
@@ -77,8 +77,8 @@ def decoder_of(kind: type[_Body]) -> Callable[[msgspec.Raw], _Body | list[FieldE
         return _unprintable(body) or body
 
     def read_with_care(raw: msgspec.Raw) -> _Body | list[FieldError]:
-        """With what is null left out, which means the same; or everything that is still wrong."""
-        kept = without_nulls(raw)
+        """As it is meant, or everything that is still wrong."""
+        kept = mended(raw, kind)
         if kept is not None:
             try:
                 body = decode(kept)
