@@ -51,9 +51,11 @@ SELECT bi.breaker_id, 0 AS outbox_id, bi.instance_id, bi.state, bi.natural_state
        extract(epoch FROM bi.not_closed_since)::float, extract(epoch FROM i.session_since)::float,
        NULL::float, NULL::text, NULL::text, NULL::text
 FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
-CROSS JOIN LATERAL (SELECT least(bi.left_at, i.retired_at) AS at) left_
+CROSS JOIN LATERAL (
+    SELECT least(bi.left_at, i.retired_at) AS at, coalesce(bi.left_at, i.retired_at + interval '1 minute') AS until
+) left_
 WHERE bi.breaker_id = ANY(%(ids)s) AND (left_.at IS NULL OR EXISTS (
-    SELECT FROM outbox o WHERE o.breaker_id = bi.breaker_id AND o.committed_at <= left_.at + interval '1 minute'))
+    SELECT FROM outbox o WHERE o.breaker_id = bi.breaker_id AND o.committed_at <= left_.until))
 UNION ALL
 SELECT o.breaker_id, o.id, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        extract(epoch FROM o.committed_at)::float, o.steps, {_BROKEN.format("made")}, {_BROKEN.format("gone")}

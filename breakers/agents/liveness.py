@@ -15,7 +15,7 @@ from breakers.agents.retire import retire_away
 from breakers.db import Connection, Pool
 from breakers.desired.expire import expire_due
 from breakers.desired.plan import start_due
-from breakers.ingest.jobs import Disconnect, Lose
+from breakers.ingest.jobs import Disconnect, Lose, Settle
 from breakers.ingest.queue import Writer
 from breakers.loops import cancel, for_ever
 from breakers.sql import statements
@@ -43,6 +43,12 @@ _QUIET = """
       AND last_seen < now() - make_interval(secs => %(quiet_for_s)s)
       AND alive_since < now() - make_interval(secs => %(quiet_for_s)s)
     ORDER BY last_seen LIMIT 500
+"""
+_LEAVING = """
+    SELECT DISTINCT instance_id FROM breaker_instance
+    WHERE (leaves_at IS NOT NULL OR left_at IS NOT NULL)
+      AND (leaves_at <= now() OR greatest(at, metrics_at) > left_at + interval '5 minutes')
+    LIMIT 500
 """
 _MUTE = """
     SELECT id FROM instance WHERE connected IS FALSE AND lost_at IS NULL AND retired_at IS NULL
@@ -81,6 +87,8 @@ class Liveness:
             silent = [id for (id,) in await cursor.fetchall()]
             cursor = await connection.execute(_QUIET, {"quiet_for_s": QUIET_FOR_S})
             quiet = await cursor.fetchall()
+            cursor = await connection.execute(_LEAVING)
+            leaving = [id for (id,) in await cursor.fetchall()]
             cursor = await connection.execute(_MUTE)
             mute = {id for (id,) in await cursor.fetchall()}
             await _touch(connection, self._mute - mute)
@@ -90,6 +98,8 @@ class Liveness:
             for id, session in quiet
         ]
         await asyncio.gather(*[self._writer.submit(job) for job in jobs])
+        if leaving:
+            await self._writer.commit(Settle(instance_ids=leaving))
         if silent:
             lost = await self._writer.commit(Lose(instance_ids=silent))
             if lost:

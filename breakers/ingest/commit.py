@@ -26,6 +26,7 @@ from breakers.ingest.jobs import (
     Outcome,
     Report,
     Retire,
+    Settle,
     Stored,
 )
 from breakers.ingest.ledger import Ledger, LockWhole
@@ -198,7 +199,7 @@ async def _lock(
                     (registry.breaker_id(service, item.breaker), instance)
                     for item in job.hello.breakers
                 }
-            case Lose():
+            case Lose() | Settle():
                 whole |= set(job.instance_ids)
             case Retire() | Disconnect():
                 whole.add(job.instance_id)

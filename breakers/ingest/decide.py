@@ -19,13 +19,14 @@ from breakers.ingest.jobs import (
     Lose,
     Report,
     Retire,
+    Settle,
 )
 from breakers.ingest.ledger import Ledger
 from breakers.ingest.registry import GoneFromRegistry, Registry
 from breakers.ingest.remembered import Seen
 from breakers.ingest.row import Pair, Row
 from breakers.ingest.rows import as_json, events_as_lines
-from breakers.ingest.statements import Statements
+from breakers.ingest.statements import Moved, Statements
 from breakers.ingest.validate import amiss_in_due
 from breakers.states import Origin, State
 from breakers.wire import DETAIL_MAX, HELLO_MAX, BreakerHello, Cause, Happened
@@ -56,7 +57,7 @@ class Decisions:
         self.back: set[int] = set()
         """Instances that were retired, or lost, and speak again."""
         self._returned: list[Pair] = []
-        """What had left its instance and is named again."""
+        """What had left its instance and is back."""
         self.applied: set[int] = set()
         """Breakers of which an instance said what it has applied."""
 
@@ -96,6 +97,9 @@ class Decisions:
                 return await self._introduce(job)
             case Lose():
                 return await self._lose(job)
+            case Settle():
+                await self._settle(job)
+                return None
             case Retire():
                 gone = await self._db.fetch("retire", instance=job.instance_id, session=job.session)
                 if gone:
@@ -152,10 +156,11 @@ class Decisions:
         if hello.breakers:
             presented = {ids[item.breaker]: item for item in hello.breakers}
             if len(hello.breakers) < HELLO_MAX:  # else it may have more than it can name
-                await self._leave(instance, presented)
+                await self._leave(instance, hello.boot, presented)
             found = await self._db.fetch(
                 "present_breakers",
                 instance=instance,
+                boot=hello.boot,
                 breakers=list(presented),
                 libraries=[item.library or None for item in presented.values()],
                 configs=[as_json(item.config) for item in presented.values()],
@@ -185,10 +190,25 @@ class Decisions:
         taken_from = taken_from if taken_from != job.session else None
         return Introduced(service, instance, name, ids, taken_from, unknown_revisions)
 
-    async def _leave(self, instance: int, presented: Iterable[int]) -> None:
-        """What the hello before had named and this one does not."""
-        left = await self._db.fetch("leave_breakers", instance=instance, breakers=sorted(presented))
-        self._ledger.look_again([(breaker, instance) for (breaker,) in left])
+    async def _leave(self, instance: int, boot: str, presented: Iterable[int]) -> None:
+        """What earlier hellos had named and this one does not."""
+        found = await self._db.fetch(
+            "leave_breakers", instance=instance, boot=boot, breakers=sorted(presented)
+        )
+        self._part([(breaker, instance) for breaker, has_left in found if has_left])
+
+    async def _settle(self, job: Settle) -> None:
+        found = await self._db.fetch("settle_leaving", instances=sorted(job.instance_ids))
+        self._part([(breaker, instance) for breaker, instance, leaves, _ in found if leaves])
+        self._returned += [
+            (breaker, instance) for breaker, instance, _, is_back in found if is_back
+        ]
+
+    def _part(self, left: Sequence[Pair]) -> None:
+        """Raises Moved where another process has just named one of them, which is not under lock."""
+        if any(breaker not in self._breakers for breaker, _ in left):
+            raise Moved
+        self._ledger.look_again(left)
 
     def _news_of_hello(
         self, service: int, breaker: int, instance: int, boot: str, item: BreakerHello

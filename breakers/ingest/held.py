@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence, Set
 
 from breakers.db import Connection
-from breakers.ingest.jobs import AnyJob, Batch, Disconnect, Introduce, Lose, Report, Retire
+from breakers.ingest.jobs import AnyJob, Batch, Disconnect, Introduce, Lose, Report, Retire, Settle
 from breakers.ingest.registry import Registry
 
 _OF_INSTANCES = "SELECT instance_id, breaker_id FROM breaker_instance WHERE instance_id = ANY(%s)"
@@ -92,7 +92,7 @@ def _named_by(registry: Registry, job: AnyJob) -> tuple[set[int], set[int]]:
             return {job.breaker_id}, set()
         case Introduce():
             return _of_hello(registry, job)
-        case Lose():
+        case Lose() | Settle():
             return set(), set(job.instance_ids)
         case Retire() | Disconnect():
             return set(), {job.instance_id}

@@ -119,6 +119,17 @@ class Lose(Job[list[int]]):
 
 
 @dataclass(eq=False, kw_only=True)
+class Settle(Job[None]):
+    """Instances of which breakers are to leave by now, or are back though no hello has named them."""
+
+    instance_ids: Sequence[int]
+
+    @property
+    def weight(self) -> int:
+        return len(self.instance_ids)
+
+
+@dataclass(eq=False, kw_only=True)
 class Retire(Job[bool]):
     """A goodbye; true if the session still held the instance."""
 

@@ -202,11 +202,12 @@ class BreakerInstance(models.Model):
     detail = models.TextField(null=True)
     said_as = models.CharField(max_length=NAME_MAX, null=True)
     """What the agent calls the breaker, where that was renamed since."""
-    presented = models.BooleanField(db_default=False)
-    """Whether the last hello that named any breakers named this one."""
+    presented_by = models.CharField(max_length=NAME_MAX, null=True)
+    """The boot whose hello named it last; null: none ever did."""
+    leaves_at = models.DateTimeField(null=True)
+    """When it will be gone, unless it is named: the next life of its process has not named it yet."""
     left_at = models.DateTimeField(null=True)
-    """When a hello no longer named what the one before had: the instance has no such breaker any more. Null where it
-    was named, or an event of it came, since then."""
+    """When the instance no longer had it; null while it has."""
 
     boot = models.CharField(max_length=NAME_MAX, null=True)
     seq = models.BigIntegerField(null=True)
@@ -232,6 +233,13 @@ class BreakerInstance(models.Model):
 
     class Meta:
         db_table = "breaker_instance"
+        indexes = [
+            models.Index(
+                fields=["instance"],
+                condition=models.Q(leaves_at__isnull=False) | models.Q(left_at__isnull=False),
+                name="breaker_instance_leaving",
+            )
+        ]
         constraints = [
             models.UniqueConstraint(fields=["breaker", "instance"], name="breaker_instance_once"),
             models.CheckConstraint(

@@ -180,8 +180,7 @@ ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
     library = coalesce(EXCLUDED.library, held.library),
     labels = CASE WHEN EXCLUDED.labels = '{}' THEN held.labels ELSE EXCLUDED.labels END,
     probe_due_at = coalesce(EXCLUDED.probe_due_at,
-                            CASE WHEN EXCLUDED.event_id = held.event_id THEN held.probe_due_at END),
-    left_at = CASE WHEN EXCLUDED.origin = 'server' THEN held.left_at END
+                            CASE WHEN EXCLUDED.event_id = held.event_id THEN held.probe_due_at END)
 
 -- name: move_states
 -- The same of breaker instances that are expected to be there all, which spares a lock and a record in the log for each.
@@ -192,8 +191,7 @@ WITH moved AS (
         origin = a.origin, event_id = a.event_id,
         metrics = coalesce(a.metrics, held.metrics), metrics_at = coalesce(a.metrics_at, held.metrics_at),
         library = coalesce(a.library, held.library), labels = coalesce(a.labels, held.labels),
-        probe_due_at = coalesce(a.probe_due_at, CASE WHEN a.event_id = held.event_id THEN held.probe_due_at END),
-        left_at = CASE WHEN a.origin = 'server' THEN held.left_at END
+        probe_due_at = coalesce(a.probe_due_at, CASE WHEN a.event_id = held.event_id THEN held.probe_due_at END)
     FROM unnest(
         %(breaker_id)s::bigint[], %(instance_id)s::bigint[], %(state)s::text[], %(natural_state)s::text[],
         %(since)s::timestamptz[], %(not_closed_since)s::timestamptz[], %(cause)s::text[], %(reason)s::text[],
@@ -277,10 +275,28 @@ UPDATE breaker_instance SET applied_revision = 0, applied_at = NULL, refused_rev
 WHERE instance_id = %(instance)s AND (applied_revision > 0 OR refused_revision IS NOT NULL)
 
 -- name: leave_breakers
--- A hello names all that its instance has: what it does not name any more is gone. Gives those.
-UPDATE breaker_instance SET presented = false, left_at = now()
-WHERE instance_id = %(instance)s AND presented AND NOT breaker_id = ANY(%(breakers)s)
-RETURNING breaker_id
+-- A hello names all that its process has. What an earlier one of the same process had named and this one does not is
+-- gone, and given; what another life of it had named has a minute to be named again.
+UPDATE breaker_instance SET
+    left_at = CASE WHEN presented_by = %(boot)s THEN now() END,
+    leaves_at = CASE WHEN presented_by <> %(boot)s THEN coalesce(leaves_at, now() + interval '60 seconds') END
+WHERE instance_id = %(instance)s AND presented_by IS NOT NULL AND left_at IS NULL AND NOT breaker_id = ANY(%(breakers)s)
+RETURNING breaker_id, left_at IS NOT NULL
+
+-- name: settle_leaving
+-- What had a minute to be named again is gone, unless something was told of it meanwhile; what had left and was told of
+-- long after is back. Long after: what is sent again late is not meant, and no clock is so far ahead (validate.py).
+-- Gives both, and which they are.
+WITH due AS (
+    SELECT breaker_id, instance_id, left_at IS NOT NULL AS is_back,
+           left_at IS NULL AND coalesce(greatest(at, metrics_at), '-infinity') < leaves_at - interval '60 seconds' AS leaves
+    FROM breaker_instance
+    WHERE instance_id = ANY(%(instances)s)
+      AND (leaves_at <= now() OR greatest(at, metrics_at) > left_at + interval '5 minutes')
+)
+UPDATE breaker_instance held SET left_at = CASE WHEN due.leaves THEN now() END, leaves_at = NULL
+FROM due WHERE held.breaker_id = due.breaker_id AND held.instance_id = due.instance_id
+RETURNING held.breaker_id, held.instance_id, due.leaves, due.is_back
 
 -- name: present_breakers
 -- What a hello says of each breaker beside its state. None has applied what was never wished. Gives those that say so,
@@ -294,13 +310,14 @@ WITH said AS (
     LEFT JOIN breaker_instance was ON was.breaker_id = a.breaker AND was.instance_id = %(instance)s::bigint
 ),
 presented AS (
-    INSERT INTO breaker_instance AS held (breaker_id, instance_id, library, config, applied_revision, presented)
-    SELECT breaker, %(instance)s::bigint, library, config, CASE WHEN is_unknown THEN 0 ELSE applied END, true FROM said
+    INSERT INTO breaker_instance AS held (breaker_id, instance_id, library, config, applied_revision, presented_by)
+    SELECT breaker, %(instance)s::bigint, library, config, CASE WHEN is_unknown THEN 0 ELSE applied END,
+           %(boot)s::text FROM said
     ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
         library = coalesce(EXCLUDED.library, held.library), config = EXCLUDED.config,
         applied_revision = CASE WHEN EXCLUDED.applied_revision > 0 THEN EXCLUDED.applied_revision
                                 ELSE held.applied_revision END,
-        presented = true, left_at = NULL
+        presented_by = EXCLUDED.presented_by, leaves_at = NULL, left_at = NULL
 )
 SELECT breaker, is_unknown, had_left FROM said WHERE is_unknown OR had_left
 

@@ -25,7 +25,7 @@ heard AS (
       AND (i.last_seen < now() - interval '5 seconds' OR i.connected IS NOT TRUE OR i.session IS NULL)
 )
 SELECT id, service_id, desired_number, session, present,
-       CASE WHEN introduced THEN ARRAY(SELECT breaker_id FROM breaker_instance WHERE instance_id = asked.id AND left_at IS NULL)
+       CASE WHEN introduced THEN ARRAY(SELECT breaker_id FROM breaker_instance WHERE instance_id = asked.id)
        END AS breakers
 FROM asked
 

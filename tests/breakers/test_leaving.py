@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from breakers.history.rebuild import rebuild
-from breakers.ingest.jobs import Lose
+from breakers.ingest.jobs import Lose, Settle
 from breakers.models import BreakerInstance, Event, Instance, OutboxRow
 from breakers.outbox import OutboxStep, steps_of
 from breakers.states import State
+from tests.support.eventually import aeventually
 from tests.support.web import Watcher, Web
 from tests.support.writing import writer
 
@@ -38,10 +41,29 @@ async def of_users(web: Web) -> tuple[str, int]:
     return shown["state"], shown["instances"]
 
 
+async def is_gone(web: Web) -> bool:
+    return await of_users(web) == ("unknown", 0)
+
+
+async def settle(web: Web) -> None:
+    """As the watch does each few seconds."""
+    instance = await Instance.objects.aget()
+    await web.entrance.runtime.writer.commit(Settle(instance_ids=[instance.pk]))
+
+
+async def pass_by(seconds: float) -> None:
+    """All that is noted of leaving was so many seconds ago."""
+    moved = timedelta(seconds=seconds)
+    await BreakerInstance.objects.aupdate(
+        left_at=F("left_at") - moved, leaves_at=F("leaves_at") - moved
+    )
+
+
 @pytest.mark.parametrize("boot", ["b1", "b2"])
 async def test_what_a_hello_does_not_name_any_more_is_gone(web: Web, boot: str) -> None:
-    """On the same socket, or in the next life of a process that keeps its name."""
-    async with web.agent(CATALOG, USERS) as agent, web.socket("/live/v1") as socket:
+    """On the same socket, or a minute after the next life of a process that keeps its name has begun."""
+    long_open = USERS | {"since": (timezone.now() - timedelta(minutes=5)).isoformat()}
+    async with web.agent(CATALOG, long_open) as agent, web.socket("/live/v1") as socket:
         watcher = Watcher(socket)
         await watcher.subscribe(state="open")
         await watcher.take()
@@ -55,7 +77,10 @@ async def test_what_a_hello_does_not_name_any_more_is_gone(web: Web, boot: str) 
             await agent.say(type="goodbye")
             await agent.socket.wait_closed()
             async with web.agent(CATALOG, boot=boot):
-                pass
+                await settle(web)
+                assert await of_users(web) == ("open", 1)
+                await pass_by(61)
+                await aeventually(partial(is_gone, web))
 
         await watcher.until(lambda board: not board)
         assert await of_users(web) == ("unknown", 0)
@@ -89,15 +114,65 @@ async def test_what_is_named_again_counts_as_if_it_were_new(web: Web) -> None:
     assert told == [(State.UNKNOWN, State.OPEN)]
 
 
-@pytest.mark.parametrize("said", [{"to": "half_open"}, {"to": "open"}])
-async def test_an_event_of_it_brings_it_back(web: Web, said: dict[str, str]) -> None:
+async def test_what_the_next_life_names_late_was_never_gone(web: Web) -> None:
+    """Breakers are often made when they are first needed."""
+    async with web.agent(CATALOG, USERS):
+        pass
+    async with web.agent(CATALOG, boot="b2") as agent:
+        await OutboxRow.objects.all().adelete()
+        await agent.hello(CATALOG, USERS, boot="b2")
+        await pass_by(61)
+        await settle(web)
+
+        assert await of_users(web) == ("open", 1)
+    assert await steps() == []
+
+
+async def test_what_the_next_life_tells_of_without_naming_it_stays(web: Web) -> None:
+    async with web.agent(CATALOG, USERS):
+        pass
+    async with web.agent(CATALOG, boot="b2") as agent:
+        await agent.events({"breaker": "users", "to": "half_open"})
+        await pass_by(61)
+        await settle(web)
+
+        assert await of_users(web) == ("half_open", 1)
+
+
+async def test_what_is_sent_again_does_not_bring_it_back_and_a_word_of_long_after_does(
+    web: Web,
+) -> None:
     async with web.agent(CATALOG, USERS) as agent:
+        await agent.hello(CATALOG)
+        for to in ("half_open", "open"):  # unacknowledged, say
+            await agent.events({"breaker": "users", "to": to, "library": "x 1"})
+        await settle(web)
+        assert await of_users(web) == ("unknown", 0)
+
+        await pass_by(301)
+        await OutboxRow.objects.all().adelete()
+        await settle(web)
+
+        assert await of_users(web) == ("open", 1)
+        assert [(step.before, step.state) for step in await steps()] == [
+            (State.UNKNOWN, State.OPEN)
+        ]
         await agent.hello(CATALOG)
         assert await of_users(web) == ("unknown", 0)
 
-        await agent.events({"breaker": "users", "seq": 9} | said)
 
-        assert await of_users(web) == (said["to"], 1)
+async def test_an_event_and_the_hello_that_drops_it_in_one_group(web: Web) -> None:
+    async with web.agent(CATALOG, USERS) as agent:
+        said = {"service": "orders", "instance": "one", "boot": "b1", "environment": "prod"}
+        for number in range(20):
+            event = {"breaker": "users", "to": "half_open" if number % 2 else "open"}
+            await agent.say(type="events", batch=number, events=[event])
+        await agent.say(type="hello", breakers=[CATALOG], **said)
+        for _ in range(20):
+            await agent.hear("ack")
+        await agent.hear("welcome")
+
+        assert await of_users(web) == ("unknown", 0)
 
 
 async def test_what_no_hello_has_named_is_left_alone(web: Web) -> None:
