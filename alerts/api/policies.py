@@ -23,7 +23,7 @@ from alerts.policy_changes import (
     told,
 )
 from breakers.api.auth import ADMIN, OPERATE, READ
-from breakers.api.body import Body, OneOf
+from breakers.api.body import Body, HandBody, OneOf
 from breakers.cursor import LIMIT_DEFAULT, page
 from breakers.errors import FieldError, Forbidden, Invalid
 from breakers.models import Scope
@@ -134,7 +134,7 @@ class PolicyPage(Schema):
     next: str | None
 
 
-class LeverIn(Body):
+class LeverIn(HandBody):
     stopped: bool
     reason: Reason
 

@@ -48,6 +48,15 @@ class EventBatch:
         return max((event.occurred_at for event in self.events if event.timed), default=None)
 
 
+_HEADROOM = 100
+
+
+def _within(value: object) -> object:
+    for _ in range(_HEADROOM):
+        value = [value]
+    return value
+
+
 def wrong_in(hello: Hello, *, environment: str) -> str | None:
     """Why a hello that was decoded cannot be taken, if so."""
     for text in (
@@ -63,7 +72,12 @@ def wrong_in(hello: Hello, *, environment: str) -> str | None:
     ):
         if not text.isprintable():
             return "names must be printable characters only"
-    if b"\\u0000" in msgspec.json.encode([item.config for item in hello.breakers]):
+    try:
+        # Deeper than it is, for what writes it may itself stand deeper than this.
+        said = msgspec.json.encode(_within([item.config for item in hello.breakers]))
+    except RecursionError:
+        return "config is nested too deeply"
+    if b"\\u0000" in said:
         return "config must not hold NUL"
     return None
 

@@ -56,7 +56,17 @@ class HandBody(Body):
         return said
 
 
-_HAND_WORDS = ("match", "everything", "dry_run", "digest", "starts_at")
+_HAND_WORDS = (
+    "match",
+    "everything",
+    "dry_run",
+    "digest",
+    "starts_at",
+    "instances",
+    "except",
+    "max_forced_percent",
+    "above",
+)
 
 
 def _letters(name: object) -> str:

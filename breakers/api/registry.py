@@ -7,7 +7,7 @@ from ninja import Router, Status
 from breakers import access
 from breakers.agents.retire import retire_instance
 from breakers.api.auth import OPERATE, READ
-from breakers.api.body import Body
+from breakers.api.body import HandBody
 from breakers.api.shapes import Authed, Limit, Reason, Rows, storable
 from breakers.cursor import LIMIT_DEFAULT
 from breakers.registry_read import instances_seen, services_seen, targets_seen
@@ -29,7 +29,7 @@ def get_instances(request: Authed, limit: Limit = LIMIT_DEFAULT, cursor: str = "
     return Rows(items=items, next=next_)
 
 
-class RetireIn(Body):
+class RetireIn(HandBody):
     reason: Reason
 
 

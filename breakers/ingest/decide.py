@@ -27,6 +27,7 @@ from breakers.ingest.remembered import Seen
 from breakers.ingest.row import Pair, Row
 from breakers.ingest.rows import as_json, events_as_lines
 from breakers.ingest.statements import Moved, Statements
+from breakers.ingest.unnamed import LOWEST
 from breakers.ingest.validate import amiss_in_due
 from breakers.states import Origin, State
 from breakers.wire import DETAIL_MAX, HELLO_MAX, BreakerHello, Cause, Happened
@@ -400,4 +401,4 @@ class Decisions:
 def _low_id() -> str:
     """Of what a hello tells: the change itself, which the agent may still have to send, comes after that by its id and
     says why."""
-    return f"00000000-0000-4{str(uuid.uuid4())[15:]}"
+    return f"{LOWEST}0000{uuid.uuid4().hex}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import time
 
+LOWEST = "!"
+"""Below whatever else an id is likely to begin with: of printable characters only the blank comes before."""
 _RANDOM_BITS = 52
 
 
 class Unnamed:
-    """Ids that grow in the order of arrival, as a UUID of version 8: microseconds since 1970, then chance.
+    """Ids that grow in the order of arrival: microseconds since 1970, then chance.
 
     Of changes at one time, the last in the order of ids stands, those without an id before those with one. So the last
     to come stands of those without, and theirs begin lower than those that callers make up do.
@@ -21,5 +23,4 @@ class Unnamed:
     def next(self) -> str:
         """The id of what comes now."""
         self._last_us = max(self._last_us + 1, time.time_ns() // 1000)
-        text = f"{self._last_us:013x}{random.getrandbits(_RANDOM_BITS):013x}"
-        return f"0000{text[:4]}-{text[4:8]}-8{text[8:11]}-8{text[11:14]}-{text[14:]}"
+        return f"{LOWEST}{self._last_us:013x}{random.getrandbits(_RANDOM_BITS):013x}"

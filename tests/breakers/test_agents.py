@@ -239,6 +239,28 @@ async def test_what_is_not_understood_ends_the_conversation(web: Web, name: str)
         assert await close_code(Agent(socket)) == 4400
 
 
+async def test_a_config_is_understood_or_it_is_not_however_deep(web: Web) -> None:
+    """A decoder's depth is that of the program at that place: what one part reads, another may not write."""
+    codes: set[int | None] = set()
+    for depth in (600, *range(930, 1010)):
+        config = '{"a":' + "[" * depth + "]" * depth + "}"
+        hello = json.dumps(
+            {
+                "type": "hello",
+                "service": "orders",
+                "instance": f"i{depth}",
+                "boot": "b",
+                "breakers": [{"breaker": "catalog", "state": "closed", "config": {}}],
+            }
+        ).replace('"config": {}', f'"config": {config}')
+        async with web.socket("/agent/v1") as socket:
+            await socket.send(hello)
+            with contextlib.suppress(ConnectionClosed):
+                await asyncio.wait_for(socket.recv(), 30)
+            codes.add(socket.close_code)
+    assert codes == {None, 4400}
+
+
 async def test_binary_frames_are_not_understood(web: Web) -> None:
     async with web.socket("/agent/v1") as socket:
         await socket.send(b"\x00")
