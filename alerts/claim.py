@@ -9,6 +9,7 @@ under the row lock, so what that statement sees of a breaker's rows is a beginni
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ SELECT bi.breaker_id, 0 AS outbox_id, bi.instance_id, bi.state, bi.natural_state
        i.lost_at IS NULL AND left_.at IS NULL, i.lost_at IS NOT NULL AND left_.at IS NULL, left_.at IS NOT NULL,
        bi.applied_revision,
        extract(epoch FROM bi.not_closed_since)::float, extract(epoch FROM i.session_since)::float,
-       NULL::float, NULL::text, NULL::text, NULL::text
+       NULL::float, NULL::text, NULL::text, NULL::text, extract(epoch FROM bi.left_at)::float
 FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
 CROSS JOIN LATERAL (
     SELECT least(bi.left_at, i.retired_at) AS at, coalesce(bi.left_at, i.retired_at + interval '1 minute') AS until
@@ -58,13 +59,13 @@ WHERE bi.breaker_id = ANY(%(ids)s) AND (left_.at IS NULL OR EXISTS (
     SELECT FROM outbox o WHERE o.breaker_id = bi.breaker_id AND o.committed_at <= left_.until))
 UNION ALL
 SELECT o.breaker_id, o.id, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       extract(epoch FROM o.committed_at)::float, o.steps, {_BROKEN.format("made")}, {_BROKEN.format("gone")}
+       extract(epoch FROM o.committed_at)::float, o.steps, {_BROKEN.format("made")}, {_BROKEN.format("gone")}, NULL
 FROM outbox o LEFT JOIN override made ON made.id = o.override_id
 LEFT JOIN override gone ON gone.id = o.before_override_id
 WHERE o.breaker_id = ANY(%(ids)s)
 UNION ALL
 SELECT made.breaker_id, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, {_BROKEN.format("made")}, NULL
+       NULL, NULL, {_BROKEN.format("made")}, NULL, NULL
 FROM override made WHERE made.breaker_id = ANY(%(ids)s) AND made.ended_at IS NULL AND made.broke IS NOT NULL
 ORDER BY 1, 2, 3
 """  # noqa: S608, nothing in it is anybody's text
@@ -105,6 +106,8 @@ class _Seen(NamedTuple):
     steps: str
     broken: str | None
     before_broken: str | None
+    left_at: float | None
+    """Since when its instance no longer has it."""
 
     @property
     def is_glass(self) -> bool:
@@ -193,6 +196,7 @@ def _replay(breaker: BreakerView, found: Sequence[_Seen], now: datetime) -> Repl
         for seen in found
         if seen.instance_id and (not seen.retired or seen.instance_id in moved)
     }
+    left = {seen.instance_id: seen.left_at for seen in found if seen.left_at is not None}
     before, replayed = dict(present), list[Step]()
     then: dict[int, InstanceView] = {}
     glass = [seen for seen in found if seen.is_glass]
@@ -209,7 +213,7 @@ def _replay(breaker: BreakerView, found: Sequence[_Seen], now: datetime) -> Repl
             replayed.append(Step(order, at, None, row.broken))
         for step in steps:
             instance = present.get(step.instance_id)
-            if instance is None:
+            if instance is None or row.committed_at > left.get(instance.id, math.inf):
                 continue
             if before[instance.id] is instance:
                 was = _as(instance, step.before, step.before_natural, None)

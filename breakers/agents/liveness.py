@@ -45,10 +45,11 @@ _QUIET = """
     ORDER BY last_seen LIMIT 500
 """
 _LEAVING = """
-    SELECT DISTINCT instance_id FROM breaker_instance
-    WHERE (leaves_at IS NOT NULL OR left_at IS NOT NULL)
-      AND (leaves_at <= now() OR greatest(at, metrics_at) > left_at + interval '5 minutes')
-    LIMIT 500
+    SELECT DISTINCT bi.instance_id FROM breaker_instance bi
+    JOIN instance i ON i.id = bi.instance_id AND i.lost_at IS NULL AND i.retired_at IS NULL
+    WHERE (bi.leaves_at IS NOT NULL OR bi.left_at IS NOT NULL)
+      AND (bi.leaves_at <= now() OR greatest(bi.at, bi.metrics_at) > bi.left_at + interval '5 minutes')
+    LIMIT 20
 """
 _MUTE = """
     SELECT id FROM instance WHERE connected IS FALSE AND lost_at IS NULL AND retired_at IS NULL
@@ -98,12 +99,13 @@ class Liveness:
             for id, session in quiet
         ]
         await asyncio.gather(*[self._writer.submit(job) for job in jobs])
-        if leaving:
-            await self._writer.commit(Settle(instance_ids=leaving))
         if silent:
             lost = await self._writer.commit(Lose(instance_ids=silent))
             if lost:
                 _log.info("instances lost", count=len(lost))
+        # Last, and each by itself: a breaker that somebody holds delays its own instance and nothing else.
+        settling = [self._writer.submit(Settle(instance_id=id)) for id in leaving]
+        await asyncio.gather(*settling, return_exceptions=True)
 
     async def _expire(self) -> None:
         async with self._pool.connection() as connection:

@@ -49,7 +49,7 @@ class HandBody(Body):
             wrong = [
                 FieldError((name,), f"is “{word}”" if word in names else "is no part of this call")
                 for name, word in near.items()
-                if word
+                if word and said[name] not in (None, False, [], {})
             ]
             if wrong:
                 raise Invalid(wrong)
@@ -64,6 +64,8 @@ _HAND_WORDS = (
     "starts_at",
     "instances",
     "except",
+    "excepted",
+    "planned",
     "max_forced_percent",
     "above",
 )

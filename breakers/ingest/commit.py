@@ -199,9 +199,9 @@ async def _lock(
                     (registry.breaker_id(service, item.breaker), instance)
                     for item in job.hello.breakers
                 }
-            case Lose() | Settle():
+            case Lose():
                 whole |= set(job.instance_ids)
-            case Retire() | Disconnect():
+            case Retire() | Disconnect() | Settle():
                 whole.add(job.instance_id)
             case Report():
                 reported.add((job.breaker_id, job.instance_id))

@@ -199,11 +199,10 @@ class Decisions:
         self._part([(breaker, instance) for breaker, has_left in found if has_left])
 
     async def _settle(self, job: Settle) -> None:
-        found = await self._db.fetch("settle_leaving", instances=sorted(job.instance_ids))
-        self._part([(breaker, instance) for breaker, instance, leaves, _ in found if leaves])
-        self._returned += [
-            (breaker, instance) for breaker, instance, _, is_back in found if is_back
-        ]
+        instance = job.instance_id
+        found = await self._db.fetch("settle_leaving", instance=instance)
+        self._part([(breaker, instance) for breaker, leaves, _ in found if leaves])
+        self._returned += [(breaker, instance) for breaker, _, is_back in found if is_back]
 
     def _part(self, left: Sequence[Pair]) -> None:
         """Raises Moved where another process has just named one of them, which is not under lock."""

@@ -92,9 +92,9 @@ def _named_by(registry: Registry, job: AnyJob) -> tuple[set[int], set[int]]:
             return {job.breaker_id}, set()
         case Introduce():
             return _of_hello(registry, job)
-        case Lose() | Settle():
+        case Lose():
             return set(), set(job.instance_ids)
-        case Retire() | Disconnect():
+        case Retire() | Disconnect() | Settle():
             return set(), {job.instance_id}
     raise TypeError(f"no breakers of {type(job).__name__}")
 

@@ -120,13 +120,9 @@ class Lose(Job[list[int]]):
 
 @dataclass(eq=False, kw_only=True)
 class Settle(Job[None]):
-    """Instances of which breakers are to leave by now, or are back though no hello has named them."""
+    """An instance of which breakers are to leave by now, or are back though no hello has named them."""
 
-    instance_ids: Sequence[int]
-
-    @property
-    def weight(self) -> int:
-        return len(self.instance_ids)
+    instance_id: int
 
 
 @dataclass(eq=False, kw_only=True)

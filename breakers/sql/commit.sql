@@ -284,19 +284,27 @@ WHERE instance_id = %(instance)s AND presented_by IS NOT NULL AND left_at IS NUL
 RETURNING breaker_id, left_at IS NOT NULL
 
 -- name: settle_leaving
--- What had a minute to be named again is gone, unless something was told of it meanwhile; what had left and was told of
--- long after is back. Long after: what is sent again late is not meant, and no clock is so far ahead (validate.py).
--- Gives both, and which they are.
+-- Of an instance that is live. What had a minute to be named again is gone, unless its present life told of it; what had
+-- left and was told of long after is back. Long after: what is sent again late is not meant, and no clock is so far
+-- ahead (validate.py). Gives both, and which they are.
 WITH due AS (
-    SELECT breaker_id, instance_id, left_at IS NOT NULL AS is_back,
-           left_at IS NULL AND coalesce(greatest(at, metrics_at), '-infinity') < leaves_at - interval '60 seconds' AS leaves
-    FROM breaker_instance
-    WHERE instance_id = ANY(%(instances)s)
-      AND (leaves_at <= now() OR greatest(at, metrics_at) > left_at + interval '5 minutes')
+    SELECT bi.breaker_id, bi.left_at IS NOT NULL AS is_back,
+           bi.left_at IS NULL
+               AND NOT EXISTS (SELECT FROM event e
+                               WHERE e.breaker_id = bi.breaker_id AND e.instance_id = bi.instance_id
+                                 AND e.boot = i.boot AND e.origin = 'agent' AND e.occurred_at > now() - interval '8 days')
+               AND NOT EXISTS (SELECT FROM snapshot s
+                               WHERE s.breaker_id = bi.breaker_id AND s.instance_id = bi.instance_id
+                                 AND s.boot = i.boot AND s.occurred_at > now() - interval '8 days') AS leaves
+    FROM breaker_instance bi
+    JOIN instance i ON i.id = bi.instance_id AND i.lost_at IS NULL AND i.retired_at IS NULL
+    WHERE bi.instance_id = %(instance)s
+      AND (bi.leaves_at <= now() OR greatest(bi.at, bi.metrics_at) > bi.left_at + interval '5 minutes')
 )
-UPDATE breaker_instance held SET left_at = CASE WHEN due.leaves THEN now() END, leaves_at = NULL
-FROM due WHERE held.breaker_id = due.breaker_id AND held.instance_id = due.instance_id
-RETURNING held.breaker_id, held.instance_id, due.leaves, due.is_back
+UPDATE breaker_instance held SET left_at = CASE WHEN due.leaves THEN now() END, leaves_at = NULL,
+    presented_by = CASE WHEN due.leaves OR due.is_back THEN held.presented_by END
+FROM due WHERE held.breaker_id = due.breaker_id AND held.instance_id = %(instance)s
+RETURNING held.breaker_id, due.leaves, due.is_back
 
 -- name: present_breakers
 -- What a hello says of each breaker beside its state. None has applied what was never wished. Gives those that say so,

@@ -163,6 +163,18 @@ def test_a_breaker_that_its_instance_no_longer_has_no_longer_counts():
     assert statuses() == ["resolved"]
 
 
+def test_what_is_told_of_it_after_it_left_fires_nothing():
+    make_rule()
+    breaker = make_breaker(instances=("a", "b"))
+    OutboxRow.objects.create(breaker_id=breaker.pk)
+    BreakerInstance.objects.filter(instance__name="a").update(left_at=timezone.now())
+
+    happens(breaker, "open", instance="a")
+    evaluate_pending()
+
+    assert statuses() == []
+
+
 def test_a_late_event_fires_nothing():
     make_rule()
     breaker = make_breaker()

@@ -48,7 +48,7 @@ async def is_gone(web: Web) -> bool:
 async def settle(web: Web) -> None:
     """As the watch does each few seconds."""
     instance = await Instance.objects.aget()
-    await web.entrance.runtime.writer.commit(Settle(instance_ids=[instance.pk]))
+    await web.entrance.runtime.writer.commit(Settle(instance_id=instance.pk))
 
 
 async def pass_by(seconds: float) -> None:
@@ -137,6 +137,23 @@ async def test_what_the_next_life_tells_of_without_naming_it_stays(web: Web) -> 
         await settle(web)
 
         assert await of_users(web) == ("half_open", 1)
+        await agent.hello({"breaker": "more", "state": "closed"}, CATALOG, boot="b2")
+        await pass_by(61)
+        await settle(web)
+        assert await of_users(web) == ("half_open", 1)
+
+
+async def test_what_the_life_before_said_last_does_not_keep_it_whatever_its_clock(
+    web: Web,
+) -> None:
+    ahead = (timezone.now() + timedelta(minutes=4)).isoformat()
+    async with web.agent(CATALOG, USERS) as agent:
+        await agent.events({"breaker": "users", "to": "half_open", "occurred_at": ahead})
+    async with web.agent(CATALOG, boot="b2"):
+        await pass_by(61)
+        await settle(web)
+
+        assert await is_gone(web)
 
 
 async def test_what_is_sent_again_does_not_bring_it_back_and_a_word_of_long_after_does(

@@ -122,6 +122,8 @@ def test_a_word_of_another_call_acts_on_nothing() -> None:
         call("DELETE", f"{path}/override", {"reason": "r", "instances": ["one"]}),
         call("POST", f"{path}/commands", {"command": "trip", "reason": "r", "except": ["one"]}),
         call("PUT", "/policies/lever", {"stopped": True, "reason": "r", "dry_run": True}),
+        call("POST", "/overrides/release", {"match": ORDERS, "reason": "r", "planned": True}),
+        call("PUT", f"{path}/override", FORCE | {"excepted": ["one"]}),
         call("PUT", "/environments/prod", {"Guard": {"max_forced_percent": 50}}),
         call("PUT", "/environments/prod", {"guard": None, "max_forced_percent": 50}),
     ]
@@ -136,7 +138,8 @@ def test_what_nobody_knows_is_passed_over() -> None:
     trip = {"command": "trip", "reason": "r", "ticket": "OPS-7"}
 
     call.post(f"/breakers/{breaker.pk}/commands", trip, status=202)
-    made = call.post("/overrides", force(ORDERS, ticket="OPS-7", of={"later": ["versions"]}))
+    nothing = {"Instances": None, "dryRun": False, "excepted": []}
+    made = call.post("/overrides", force(ORDERS, ticket="OPS-7", of={"a": ["b"]}, **nothing))
 
     assert ids(made) == [str(breaker.pk)]
 
