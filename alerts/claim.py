@@ -41,8 +41,8 @@ FROM breaker b JOIN service s ON s.id = b.service_id JOIN environment e ON e.id 
 WHERE b.id = ANY(%s) ORDER BY b.id
 """
 # Times as seconds since 1970, for making datetimes of them is a quarter of the work of reading.
-# The retired, and those that no longer have the breaker, say nothing any more, except where their last word is among the rows: a row may carry an earlier
-# time than one committed before it, by as much as a transaction takes.
+# The retired, and those that no longer have the breaker, say nothing any more, except where their last word is among
+# the rows: a row may carry an earlier time than one committed before it, by as much as a transaction takes.
 _BROKEN = "replace({0}.mode, '_', ' ') || ' by ' || {0}.by_name || ' past ' || {0}.broke"
 _SEEN = f"""
 SELECT bi.breaker_id, 0 AS outbox_id, bi.instance_id, bi.state, bi.natural_state,

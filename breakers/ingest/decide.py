@@ -27,7 +27,7 @@ from breakers.ingest.remembered import Seen
 from breakers.ingest.row import Pair, Row
 from breakers.ingest.rows import as_json, events_as_lines
 from breakers.ingest.statements import Moved, Statements
-from breakers.ingest.unnamed import LOWEST
+from breakers.ingest.unnamed import lowest_id
 from breakers.ingest.validate import amiss_in_due
 from breakers.states import Origin, State
 from breakers.wire import DETAIL_MAX, HELLO_MAX, BreakerHello, Cause, Happened
@@ -244,7 +244,7 @@ class Decisions:
             seq=seq,
             at=at,
             reason="hello",
-            event_id=_low_id(),
+            event_id=lowest_id(),
         )
 
     async def _report(self, reports: Mapping[Pair, Report]) -> None:
@@ -395,9 +395,3 @@ class Decisions:
             async with self._db.copying("copy_events", partial(events_as_lines, rows)):
                 pass
             await self._ledger.take(rows)
-
-
-def _low_id() -> str:
-    """Of what a hello tells: the change itself, which the agent may still have to send, comes after that by its id and
-    says why."""
-    return f"{LOWEST}0000{uuid.uuid4().hex}"

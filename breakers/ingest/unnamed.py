@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 
-LOWEST = "!"
+_LOWEST = "!"
 """Below whatever else an id is likely to begin with: of printable characters only the blank comes before."""
 _RANDOM_BITS = 52
 
@@ -23,4 +24,10 @@ class Unnamed:
     def next(self) -> str:
         """The id of what comes now."""
         self._last_us = max(self._last_us + 1, time.time_ns() // 1000)
-        return f"{LOWEST}{self._last_us:013x}{random.getrandbits(_RANDOM_BITS):013x}"
+        return f"{_LOWEST}{self._last_us:013x}{random.getrandbits(_RANDOM_BITS):013x}"
+
+
+def lowest_id() -> str:
+    """Of what a hello tells: the change itself, which the agent may still have to send, comes after that by its id and
+    says why."""
+    return f"{_LOWEST}0000{uuid.uuid4().hex}"
