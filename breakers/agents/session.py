@@ -48,11 +48,11 @@ class EventBatch:
         return max((event.occurred_at for event in self.events if event.timed), default=None)
 
 
-_HEADROOM = 100
+_DEEPER = 100
 
 
-def _within(value: object) -> object:
-    for _ in range(_HEADROOM):
+def _nested_deeper(value: object) -> object:
+    for _ in range(_DEEPER):
         value = [value]
     return value
 
@@ -73,8 +73,8 @@ def wrong_in(hello: Hello, *, environment: str) -> str | None:
         if not text.isprintable():
             return "names must be printable characters only"
     try:
-        # Deeper than it is, for what writes it may itself stand deeper than this.
-        said = msgspec.json.encode(_within([item.config for item in hello.breakers]))
+        # For what writes it may itself stand deeper than this.
+        said = msgspec.json.encode(_nested_deeper([item.config for item in hello.breakers]))
     except RecursionError:
         return "config is nested too deeply"
     if b"\\u0000" in said:
