@@ -1,10 +1,13 @@
 """API keys for the bare applications: looked up once, believed for two seconds.
 
-So a revoked key is refused within that time in every process, and a busy one costs no query a request.
+So a revoked key is refused within that time in every process, and a busy one costs no query a request. It is looked up
+again before it is no longer believed, and once for all that ask: of a thousand agents with one key none waits for it,
+and the connections are left to others.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -12,12 +15,15 @@ from breakers.access import Actor
 from breakers.asgi import Scope as AsgiScope
 from breakers.asgi import header
 from breakers.db import Pool
-from breakers.errors import Unauthenticated
+from breakers.errors import Overloaded, Unauthenticated
 from breakers.keys import key_hash
 from breakers.models import Scope
 
 BELIEVED_S = 2.0
+_REFRESHED_S = 1.0
 _REMEMBERED = 10_000
+# Whoever makes keys up by the thousand takes few connections, and not all the time of those who have one.
+_AT_ONCE, _UNKNOWN_MAX = 2, 1000
 _LOOK_UP = """
     SELECT k.id, k.name, k.scopes, e.name, k.service_names, k.events_per_second, k.names_max
     FROM api_key k LEFT JOIN environment e ON e.id = k.environment_id
@@ -37,6 +43,8 @@ class Keyring:
         self._known: dict[bytes, tuple[float, Actor | None]] = {}
         self._at: dict[tuple[bytes, str], tuple[Actor, Actor]] = {}
         """By hash and address: the actor that is known, and the same at that address."""
+        self._looks: dict[bytes, asyncio.Task[Actor | None]] = {}
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def actor_of(self, scope: AsgiScope) -> Actor:
         """Who sends this request or opens this socket; raises Unauthenticated."""
@@ -62,15 +70,37 @@ class Keyring:
         return there
 
     async def actor_of_hash(self, hashed: bytes) -> Actor | None:
-        """The actor of a key by its hash, or None where it is unknown or revoked."""
-        now = time.monotonic()
-        known = self._known.get(hashed)
-        if known is not None and known[0] > now:
-            return known[1]
-        actor = await self._look_up(hashed)
+        """The actor of a key by its hash, or None where it is unknown or revoked. Raises Overloaded where too many
+        are looked up already."""
+        until, actor = self._known.get(hashed, (0.0, None))
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            # Others may wait for the same look, so who goes away does not end it.
+            return await asyncio.shield(self._look(hashed))
+        if left_s < BELIEVED_S - _REFRESHED_S and actor is not None:
+            self._look(hashed)
+        return actor
+
+    def _look(self, hashed: bytes) -> asyncio.Task[Actor | None]:
+        """The one look that is under way."""
+        look = self._looks.get(hashed)
+        if look is None:
+            if hashed not in self._known and len(self._looks) >= _UNKNOWN_MAX:
+                raise Overloaded("Too many keys are looked up.", retry_after=2)
+            look = self._looks[hashed] = asyncio.create_task(self._look_up_and_note(hashed))
+            look.add_done_callback(_heard)
+        return look
+
+    async def _look_up_and_note(self, hashed: bytes) -> Actor | None:
+        try:
+            async with self._turns:
+                began = time.monotonic()
+                actor = await self._look_up(hashed)
+        finally:
+            del self._looks[hashed]
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known[hashed] = (now + BELIEVED_S, actor)
+        self._known[hashed] = (began + BELIEVED_S, actor)
         return actor
 
     async def _look_up(self, hashed: bytes) -> Actor | None:
@@ -90,6 +120,12 @@ class Keyring:
             events_per_second=events_per_second,
             names_max=names_max,
         )
+
+
+def _heard(look: asyncio.Task[Actor | None]) -> None:
+    """Where it failed and nobody waits for it, who asks next looks again."""
+    if not look.cancelled():
+        look.exception()
 
 
 def _bearer(said: str | None) -> str | None:
