@@ -25,6 +25,9 @@ _OPTIONS = (
     "-c statement_timeout=5000 -c lock_timeout=4500 -c idle_in_transaction_session_timeout=30000"
 )
 _TAKEN_WITHIN_S = 2.0
+# All agents of a process that was started again come back within a second or two, and each asks a question or two of a
+# millisecond. They are not turned away for that: how long somebody waits is bounded, too.
+_WAITING_MAX = 2000
 _BRIEFLY_MS = 2
 
 
@@ -169,7 +172,7 @@ def make_pool(*, size: int = 4, prepares: bool = True) -> Pool:
         max_size=size,
         open=False,
         timeout=5,
-        max_waiting=200,
+        max_waiting=_WAITING_MAX,
         check=_still_answers,
         reconnect_timeout=30,
         name="panelboard",

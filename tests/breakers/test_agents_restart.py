@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -83,3 +84,14 @@ async def test_a_call_that_waits_as_the_server_stops_was_no_silence() -> None:
         back = Poller(staying, cursor=poller.cursor)
         assert await back.next(wait=0) == []
         assert (await inside(staying))["connected"] is True
+
+
+async def test_of_a_fleet_that_comes_back_at_once_nobody_is_turned_away() -> None:
+    async with serve() as web, contextlib.AsyncExitStack() as held:
+
+        async def come_back(number: int) -> bool:
+            agent = Agent(await held.enter_async_context(web.socket("/agent/v1")))
+            await agent.hello(CLOSED, service=f"s{number % 10}", instance=f"i{number}")
+            return agent.welcome["type"] == "welcome"
+
+        assert all(await asyncio.gather(*map(come_back, range(500))))
