@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from datetime import UTC, datetime, timedelta
@@ -99,6 +100,24 @@ async def test_a_cloudevent_without_data_names_the_place(web: Web) -> None:
 
     assert answer.status_code == 422
     assert answer.json()["rejected"][0]["errors"][0]["loc"] == ["data"]
+
+
+async def test_the_data_of_a_cloudevent_may_come_as_bytes(web: Web) -> None:
+    def as_bytes(id: str, data: str) -> dict[str, Any]:
+        one = envelope(id=id, data_base64=data)
+        del one["data"]
+        return one
+
+    encoded = base64.b64encode(json.dumps(EVENT).encode()).decode()
+    bad = [as_bytes("b", "?"), as_bytes("c", base64.b64encode(b"{").decode()), as_bytes("d", "")]
+    body = json.dumps([as_bytes("a", encoded), *bad]).encode()
+
+    answer = await post(web, body, "application/cloudevents-batch+json")
+
+    assert answer.json()["accepted"] == 1
+    locs = [one["errors"][0]["loc"] for one in answer.json()["rejected"]]
+    assert locs == [["data_base64"]] * 3
+    assert (await Event.objects.aget()).event_id == "a"
 
 
 async def test_a_binary_cloudevent_has_its_attributes_in_headers(web: Web) -> None:

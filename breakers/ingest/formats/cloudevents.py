@@ -10,11 +10,12 @@ from msgspec import Meta, Struct
 
 from breakers.errors import FieldError
 from breakers.ingest.explain import explain
-from breakers.ingest.formats.item import Head, Item, is_array, many_json, one_json
+from breakers.ingest.formats.item import Head, Item, NotUnderstood, is_array, many_json, one_json
 from breakers.wire import Name, Time
 
 MEDIA_TYPES = ("application/cloudevents+json", "application/cloudevents-batch+json")
 TYPE = "io.panelboard.breaker.event.v1"
+_NONE = msgspec.Raw()
 
 
 class _Attributes(Struct, frozen=True, kw_only=True):
@@ -28,9 +29,10 @@ class _Attributes(Struct, frozen=True, kw_only=True):
 
 
 class _Envelope(_Attributes, frozen=True, kw_only=True):
-    """Those in a body, with the event."""
+    """Those in a body, with the event: as it is, or as what a library that was given bytes makes of it."""
 
-    data: msgspec.Raw
+    data: msgspec.Raw = _NONE
+    data_base64: bytes | None = None
 
 
 _envelope = msgspec.json.Decoder(_Envelope).decode
@@ -48,7 +50,15 @@ def _open(raw: msgspec.Raw) -> Item:
         envelope = _envelope(raw)
     except (msgspec.ValidationError, RecursionError):
         return Item(errors=tuple(explain(raw, _Envelope)))
-    return _checked(envelope, envelope.data)
+    data = envelope.data
+    if data == _NONE:
+        if envelope.data_base64 is None:
+            return Item(errors=(FieldError(("data",), "is required"),))
+        try:
+            data = one_json(envelope.data_base64)
+        except NotUnderstood as problem:
+            return Item(errors=(FieldError(("data_base64",), str(problem)),))
+    return _checked(envelope, data)
 
 
 def from_headers(data: msgspec.Raw, head: Head) -> Item:
