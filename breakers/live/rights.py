@@ -58,10 +58,10 @@ class Rights:
         self._held.discard(credential)
 
     async def _revoke_those_gone(self) -> None:
-        by_key = [item for item in self._held if item.key_hash is not None]
-        for credential in by_key:
-            assert credential.key_hash is not None
-            if not _same(credential.actor, await self._keyring.actor_of_hash(credential.key_hash)):
+        by_key = {item: item.key_hash for item in self._held if item.key_hash is not None}
+        actors = await asyncio.gather(*map(self._keyring.actor_of_hash, by_key.values()))
+        for credential, actor in zip(by_key, actors, strict=True):
+            if not _same(credential.actor, actor):
                 credential.revoke()
         by_session = [item for item in self._held if item.session_key is not None]
         if not by_session:

@@ -5,9 +5,10 @@ import uuid
 
 import pytest
 from asgiref.sync import sync_to_async
+from psycopg_pool import PoolTimeout
 
 from breakers import keyring
-from breakers.errors import Overloaded
+from breakers.db import make_pool
 from breakers.keyring import Keyring
 from breakers.keys import key_hash
 from breakers.models import ApiKey
@@ -56,14 +57,37 @@ async def test_who_goes_away_does_not_end_the_look_of_others(web: Web) -> None:
     assert await stays is not None
 
 
-async def test_keys_that_are_made_up_wait_in_a_bounded_line(web: Web) -> None:
+async def test_who_makes_keys_up_holds_nobody_up(web: Web) -> None:
     _, text = await sync_to_async(make.make_key)(scopes=["ingest"], name="k")
-    ring, hashed = ring_of(web), key_hash(text)
-    assert await ring.actor_of_hash(hashed) is not None
+    ring, answered = ring_of(web), list[int]()
 
-    made_up = [ring.actor_of_hash(key_hash(uuid.uuid4().hex)) for _ in range(1500)]
-    found = await asyncio.gather(*made_up, return_exceptions=True)
+    async def ask(number: int, key: str) -> bool:
+        actor = await ring.actor_of_hash(key_hash(key))
+        answered.append(number)
+        return actor is not None
 
-    assert found[:1000] == [None] * 1000
-    assert {type(answer) for answer in found[1000:]} == {Overloaded}
-    assert await ring.actor_of_hash(hashed) is not None
+    keys = [uuid.uuid4().hex for _ in range(20_000)]
+    keys.insert(500, text)
+    found = await asyncio.gather(*map(ask, range(len(keys)), keys))
+
+    assert [number for number, known in enumerate(found) if known] == [500]
+    assert answered.index(500) < 1000
+    # And it is believed still, whatever came after it.
+    assert key_hash(text) in ring._known
+
+
+async def test_where_the_database_is_away_all_are_told_together() -> None:
+    async with make_pool(size=1) as pool, pool.connection():
+        # The only one is taken.
+        ring = Keyring(pool)
+        asked = [asyncio.create_task(ring.actor_of_hash(bytes([number]))) for number in range(9)]
+        await asyncio.sleep(0)
+        asked += [asyncio.create_task(ring.actor_of_hash(bytes([n]))) for n in range(9, 18)]
+
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        # No other look lies between the first who is told and the last.
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+        assert {type(task.exception()) for task in asked if task.done()} == {PoolTimeout}
+        assert all(task.done() for task in asked)
