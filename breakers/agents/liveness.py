@@ -49,7 +49,7 @@ _LEAVING = """
     JOIN instance i ON i.id = bi.instance_id AND i.lost_at IS NULL AND i.retired_at IS NULL
     WHERE (bi.leaves_at IS NOT NULL OR bi.left_at IS NOT NULL)
       AND (bi.leaves_at <= now() OR greatest(bi.at, bi.metrics_at) > bi.left_at + interval '5 minutes')
-    LIMIT 20
+    LIMIT 100
 """
 _MUTE = """
     SELECT id FROM instance WHERE connected IS FALSE AND lost_at IS NULL AND retired_at IS NULL

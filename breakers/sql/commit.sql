@@ -269,16 +269,17 @@ WHERE held.instance_id = %(instance)s AND c.breaker_id = held.breaker_id AND c.r
   AND c.expires_at > clock_timestamp() AND %(called)s::text = ANY(c.instances)
 
 -- name: begin_life
--- What an instance has applied and refused, it has in its former life.
+-- What an instance has applied and refused, it has in its former life, and each life has its own minute to name what it
+-- has.
 UPDATE breaker_instance SET applied_revision = 0, applied_at = NULL, refused_revision = NULL, refused_error = NULL,
-    refused_at = NULL
-WHERE instance_id = %(instance)s AND (applied_revision > 0 OR refused_revision IS NOT NULL)
+    refused_at = NULL, leaves_at = NULL
+WHERE instance_id = %(instance)s AND (applied_revision > 0 OR refused_revision IS NOT NULL OR leaves_at IS NOT NULL)
 
 -- name: leave_breakers
 -- A hello names all that its process has. What an earlier one of the same process had named and this one does not is
 -- gone, and given; what another life of it had named has a minute to be named again.
 UPDATE breaker_instance SET
-    left_at = CASE WHEN presented_by = %(boot)s THEN now() END,
+    left_at = CASE WHEN presented_by = %(boot)s THEN clock_timestamp() END,
     leaves_at = CASE WHEN presented_by <> %(boot)s THEN coalesce(leaves_at, now() + interval '60 seconds') END
 WHERE instance_id = %(instance)s AND presented_by IS NOT NULL AND left_at IS NULL AND NOT breaker_id = ANY(%(breakers)s)
 RETURNING breaker_id, left_at IS NOT NULL
@@ -301,14 +302,13 @@ WITH due AS (
     WHERE bi.instance_id = %(instance)s
       AND (bi.leaves_at <= now() OR greatest(bi.at, bi.metrics_at) > bi.left_at + interval '5 minutes')
 )
-UPDATE breaker_instance held SET left_at = CASE WHEN due.leaves THEN now() END, leaves_at = NULL,
-    presented_by = CASE WHEN due.leaves OR due.is_back THEN held.presented_by END
+UPDATE breaker_instance held SET left_at = CASE WHEN due.leaves THEN clock_timestamp() END, leaves_at = NULL
 FROM due WHERE held.breaker_id = due.breaker_id AND held.instance_id = %(instance)s
 RETURNING held.breaker_id, due.leaves, due.is_back
 
 -- name: present_breakers
--- What a hello says of each breaker beside its state. None has applied what was never wished. Gives those that say so,
--- and those that had left.
+-- What a hello says of each breaker beside its state. None has applied what was never wished, and what had left is
+-- another by that name, which has applied and refused nothing yet. Gives those that say so, and those that had left.
 WITH said AS (
     SELECT a.breaker, a.library, a.config, coalesce(a.applied, 0) AS applied,
            coalesce(a.applied, 0) > b.revision AS is_unknown, was.left_at IS NOT NULL AS had_left
@@ -323,8 +323,11 @@ presented AS (
            %(boot)s::text FROM said
     ON CONFLICT (breaker_id, instance_id) DO UPDATE SET
         library = coalesce(EXCLUDED.library, held.library), config = EXCLUDED.config,
-        applied_revision = CASE WHEN EXCLUDED.applied_revision > 0 THEN EXCLUDED.applied_revision
-                                ELSE held.applied_revision END,
+        applied_revision = CASE WHEN EXCLUDED.applied_revision > 0 OR held.left_at IS NOT NULL
+                                THEN EXCLUDED.applied_revision ELSE held.applied_revision END,
+        refused_revision = CASE WHEN held.left_at IS NULL THEN held.refused_revision END,
+        refused_error = CASE WHEN held.left_at IS NULL THEN held.refused_error END,
+        refused_at = CASE WHEN held.left_at IS NULL THEN held.refused_at END,
         presented_by = EXCLUDED.presented_by, leaves_at = NULL, left_at = NULL
 )
 SELECT breaker, is_unknown, had_left FROM said WHERE is_unknown OR had_left

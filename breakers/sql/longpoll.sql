@@ -25,7 +25,7 @@ heard AS (
       AND (i.last_seen < now() - interval '5 seconds' OR i.connected IS NOT TRUE OR i.session IS NULL)
 )
 SELECT id, service_id, desired_number, session, present,
-       CASE WHEN introduced THEN ARRAY(SELECT breaker_id FROM breaker_instance WHERE instance_id = asked.id)
+       CASE WHEN introduced THEN ARRAY(SELECT breaker_id FROM breaker_instance WHERE instance_id = asked.id AND left_at IS NULL)
        END AS breakers
 FROM asked
 
@@ -44,9 +44,10 @@ SELECT id FROM waiting WHERE id NOT IN (SELECT id FROM heard)
 
 -- name: breakers_inside
 SELECT b.name, b.id FROM breaker_instance bi JOIN breaker b ON b.id = bi.breaker_id
-WHERE bi.instance_id = %(instance)s
+WHERE bi.instance_id = %(instance)s AND bi.left_at IS NULL
 UNION
-SELECT said_as, breaker_id FROM breaker_instance WHERE instance_id = %(instance)s AND said_as IS NOT NULL
+SELECT said_as, breaker_id FROM breaker_instance
+WHERE instance_id = %(instance)s AND said_as IS NOT NULL AND left_at IS NULL
 
 -- name: words
 -- What the instance is called now, and what it calls those of its breakers that are called otherwise now.

@@ -3,7 +3,7 @@
 -- let through: the outage that `since` may lie in began later. Of instances that were not closed before, or of which the
 -- order of ranks is not that of times, all, after what their checkpoint says. Boots are ranked by all that is known now.
 WITH pair AS MATERIALIZED (
-    SELECT bi.breaker_id, bi.instance_id, least(bi.left_at, i.retired_at) AS retired_at,
+    SELECT bi.breaker_id, bi.instance_id, bi.left_at, least(bi.left_at, i.retired_at) AS retired_at,
            coalesce((SELECT max(e.occurred_at) FROM event e
                      WHERE e.breaker_id = bi.breaker_id AND e.instance_id = bi.instance_id AND e.type = 'state_change'
                        AND e.to_state IN ('closed', 'forced_closed') AND e.occurred_at <= %(since)s
@@ -28,6 +28,7 @@ CROSS JOIN LATERAL (
     SELECT * FROM state_history h
     WHERE h.breaker_id = pair.breaker_id AND h.instance_id = pair.instance_id
       AND h.occurred_at >= pair.since AND h.occurred_at < %(until)s
+      AND (pair.left_at IS NULL OR h.occurred_at <= pair.left_at)
     OFFSET 0  -- or all of history is read, and joined to the pairs
 ) h
 ORDER BY h.breaker_id, h.instance_id, h.is_checkpoint DESC, h.occurred_at
