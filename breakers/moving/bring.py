@@ -124,8 +124,10 @@ _COUNTED: dict[type, str] = {
 
 def settle(brought: Brought, *, now: datetime) -> None:
     """Current state and sums of what the lines speak of, derived from all of history."""
-    for _ in rebuild(write=True, services=sorted(brought.services)):
+    services = sorted(brought.services)
+    for _ in rebuild(write=True, services=services):
         pass
+    _run("retire_after_last_word", {"services": services})
     if brought.sampled_since is None or brought.sampled_until is None:
         return
     sampled = sorted(brought.sampled)

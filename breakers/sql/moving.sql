@@ -8,8 +8,10 @@ WHERE (%(environment)s::text IS NULL OR env.name = %(environment)s) AND (%(servi
 ORDER BY env.name COLLATE "C", s.name COLLATE "C", b.name COLLATE "C"
 
 -- name: out_instances
-SELECT env.name AS environment, s.name AS service, i.name AS instance, i.connected IS NOT NULL AS agent,
-       i.last_seen, i.retired_at
+-- When it was retired is not said where its silence tells, as it does where the file is read (see `in_instances`).
+SELECT env.name AS environment, s.name AS service, i.name AS instance, i.connected IS NOT NULL AS agent, i.last_seen,
+       nullif(i.retired_at, CASE WHEN i.connected IS NULL THEN i.last_seen + interval '7 days' ELSE greatest(i.last_seen,
+           (SELECT max(bi.at) FROM breaker_instance bi WHERE bi.instance_id = i.id)) END) AS retired_at
 FROM instance i JOIN service s ON s.id = i.service_id JOIN environment env ON env.id = s.environment_id
 WHERE (%(environment)s::text IS NULL OR env.name = %(environment)s) AND (%(service)s::text IS NULL OR s.name = %(service)s)
 ORDER BY env.name COLLATE "C", s.name COLLATE "C", i.name COLLATE "C"
@@ -52,14 +54,25 @@ FROM unnest(%(breakers)s::bigint[], %(targets)s::text[]) AS a (id, target)
 WHERE b.id = a.id AND b.target IS NULL AND a.target IS NOT NULL
 
 -- name: in_instances
--- An instance that is there is left as it is. One that was an agent's is taken for not connected: if it stays away,
--- it is lost and retired like any other.
+-- An instance that is there is left as it is. An agent's that was not retired there is retired here since it was last
+-- seen: its agent has never spoken to this panel, so that it is not there and cannot be lost, and if it says hello it is
+-- back. One that was known by events alone is retired after a week's silence, as it would have been there.
 INSERT INTO instance (service_id, name, connected, last_seen, retired_at)
-SELECT DISTINCT ON (service_id, name) service_id, name, CASE WHEN agent THEN false END, last_seen, retired_at
+SELECT DISTINCT ON (service_id, name) service_id, name, CASE WHEN agent THEN false END, last_seen,
+       coalesce(retired_at, CASE WHEN agent THEN last_seen
+                                 WHEN last_seen < now() - interval '7 days' THEN last_seen + interval '7 days' END)
 FROM unnest(%(services)s::bigint[], %(names)s::text[], %(agents)s::boolean[], %(seen)s::timestamptz[],
             %(retired)s::timestamptz[]) AS a (service_id, name, agent, last_seen, retired_at)
 ORDER BY service_id, name
 ON CONFLICT DO NOTHING
+
+-- name: retire_after_last_word
+-- Of instances whose agent has never spoken to this panel: when they were seen is noted each few seconds, and their last
+-- word may have come after that.
+UPDATE instance i SET retired_at = said.at
+FROM (SELECT instance_id, max(at) AS at FROM breaker_instance GROUP BY instance_id) said
+WHERE i.id = said.instance_id AND i.service_id = ANY(%(services)s) AND i.connected IS NOT NULL AND i.boot IS NULL
+  AND i.retired_at < said.at
 
 -- name: in_events
 INSERT INTO event (service_id, event_id, occurred_at, received_at, breaker_id, instance_id, type, from_state, to_state,

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
+from alerts.evaluate import evaluate_pending
+from alerts.models import Incident
 from breakers.metrics.read import points_of
 from breakers.metrics.span import Source, Span
 from breakers.models import Breaker, BreakerInstance, Event, Instance, OutboxRow, Snapshot
-from tests.support.make import make_breaker
+from tests.support.make import make_breaker, make_rule
 from tests.support.web import Web
 
 NOW = timezone.now().replace(microsecond=0)
@@ -178,6 +181,45 @@ async def test_the_same_file_twice_changes_nothing(
         assert agrees()
 
     await sync_to_async(check)()
+
+
+async def test_what_is_brought_is_over_until_its_agent_says_hello(
+    web: Web, tmp_path: Path, restore_contents: Callable[[], None]
+) -> None:
+    an_hour_ago = NOW - timedelta(hours=1)
+    opened = {"breaker": "catalog", "state": "open", "since": an_hour_ago.isoformat()}
+    async with web.agent(opened) as agent:
+        last_word = (an_hour_ago + timedelta(seconds=4)).isoformat()
+        await agent.events({"breaker": "catalog", "to": "half_open", "occurred_at": last_word})
+
+    def move() -> None:
+        Instance.objects.update(last_seen=an_hour_ago + timedelta(seconds=2))
+        exported(tmp_path / "history.ndjson")
+        restore_contents()
+        for kind in ("opened", "instance_lost"):
+            make_rule(kind=kind, name=kind)
+        imported(tmp_path / "history.ndjson")
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE watch SET alive_since = now() - interval '1 hour'")
+
+    await sync_to_async(move)()
+    await web.entrance.runtime.liveness._look()
+    await sync_to_async(evaluate_pending)()
+
+    assert not await Incident.objects.aexists()
+    shown = await web.breaker("orders", "catalog")
+    assert (shown["state"], shown["instances"]) == ("unknown", 0)
+    assert await Event.objects.filter(reason="instance_lost").acount() == 0
+    since = (an_hour_ago - timedelta(minutes=5)).isoformat()
+    report = await web.get(f"breakers/{shown['id']}/report", since=since, until=NOW.isoformat())
+    assert report["any_open"] == 4
+
+    again = {"breaker": "catalog", "state": "open"}
+    async with web.agent(again, boot="b2"):
+        shown = await web.breaker("orders", "catalog")
+        assert (shown["state"], shown["instances"]) == ("open", 1)
+        await sync_to_async(evaluate_pending)()
+        assert [one.rule_name async for one in Incident.objects.all()] == ["opened"]
 
 
 async def test_a_file_that_was_cut_short_is_told_and_goes_on_from_the_whole_one(
