@@ -87,11 +87,22 @@ _RETRIED = (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.S
 _TO_FILES = "django.core.mail.backends.filebased.EmailBackend"
 
 
+_TO_NOBODY = "Written to a file on the server, sent to nobody: EMAIL_URL names no mail server."
+
+
+def reaches_nobody() -> bool:
+    """Whether there is no mail server: what is sent is written to files then."""
+    return bool(settings.EMAIL_BACKEND == _TO_FILES)
+
+
+def has_reached_nobody(detail: str) -> bool:
+    """By what a delivery says of its last attempt."""
+    return detail == _TO_NOBODY
+
+
 def _where() -> str:
     """What became of it: without a mail server nobody has got it yet."""
-    if settings.EMAIL_BACKEND == _TO_FILES:
-        return "Written to a file on the server, sent to nobody: EMAIL_URL names no mail server."
-    return "Handed to the mail server."
+    return _TO_NOBODY if reaches_nobody() else "Handed to the mail server."
 
 
 def _refused(code: int, *, final: bool) -> Failed:

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 from alerts.access import channel_of, channels_for
 from alerts.channel_changes import told
 from alerts.channels import channel_kinds
+from alerts.channels.email import Email, reaches_nobody
 from alerts.models import Channel
 from breakers.access import Actor
 from breakers.models import Scope
@@ -29,6 +30,8 @@ def channels_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         "channels/list.html",
         {
             "headline": _headline(channels, limited=actor.limited),
+            "mail_reaches_nobody": reaches_nobody()
+            and any(one.enabled and one.kind == Email.kind for one in channels),
             "channels": [(channel, told(channel, actor)["config"]) for channel in channels],
             "chosen": channel,
             "form": form_of(channel_kinds.get(channel.kind), channel.config) if channel else None,

@@ -7,6 +7,7 @@ from collections import Counter
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from alerts.channels.email import has_reached_nobody
 from alerts.models import DeliveryStatus
 from alerts.read import DeliveryOut, newest_deliveries
 from breakers.access import Actor
@@ -41,12 +42,16 @@ def deliveries_page(request: HttpRequest, actor: Actor) -> HttpResponse:
 def _headline(deliveries: list[DeliveryOut], *, limited: bool) -> str:
     if not deliveries:
         return "No message that you may see." if limited else "No messages here."
-    counts = Counter(delivery.status for delivery in deliveries)
+    counts = Counter(
+        "unsent" if has_reached_nobody(delivery.detail) else delivery.status
+        for delivery in deliveries
+    )
     said = [
         f"{counts[status]} {word}"
         for status, word in (
             ("dead", "given up"),
             ("pending", "on the way"),
+            ("unsent", "written to files and sent to nobody"),
             ("sent", "delivered"),
             ("superseded", "superseded"),
         )
