@@ -24,6 +24,13 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except OperationalError as away:
+        from dashboard.config import load
+
+        config = load()
+        if config.database_url is None:
+            sys.exit(
+                f"No panel runs on {config.data_dir}: start `manage.py up` first, or set DATABASE_URL."
+            )
         sys.exit(f"The database cannot be used: {str(away).strip()}")
 
 
