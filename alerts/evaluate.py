@@ -40,6 +40,7 @@ from alerts.policies.judge import judge_policies
 from alerts.rulebook import LoadedRule, enabled_rules
 from alerts.verdicts import Firing
 from breakers.ingest.pgtext import array
+from breakers.transactions import by_keys_alone
 
 RULEBOOK_LOCK = 0x70620001
 """Advisory: evaluation holds it shared, a change of rules alone."""
@@ -56,9 +57,11 @@ _MEMBERS = """
 SELECT incident_id, breaker_id, instance_id, joined_at, well_at, id FROM incident_breaker
 WHERE breaker_id = ANY(%s::bigint[]) AND incident_id = ANY(%s::bigint[])
 """
+# Whether there is one, and not how many: an incident may hold half of a fleet, and is looked at with each of its breakers.
 _OTHERS_UNWELL = """
-SELECT incident_id, count(*) FROM incident_breaker
-WHERE breaker_id <> ALL(%s::bigint[]) AND incident_id = ANY(%s::bigint[]) AND well_at IS NULL GROUP BY 1
+SELECT id FROM unnest(%s::bigint[]) AS id WHERE EXISTS (
+    SELECT FROM incident_breaker
+    WHERE incident_id = id AND well_at IS NULL AND breaker_id <> ALL(%s::bigint[]))
 """
 _CHANGE_INCIDENT = """
 UPDATE incident SET resolved_at = told.resolved_at, clear_at = told.clear_at, update_at = told.update_at,
@@ -140,6 +143,7 @@ def _lost_database(problem: Exception) -> bool:
 @transaction.atomic
 def evaluate_breakers(breaker_ids: Sequence[int]) -> int:
     """One claim: judge, write what follows, delete the outbox rows. Raises AnotherWasFirst."""
+    by_keys_alone()
     lock_rulebook_shared()
     now = database_now()
     claimed = claim(breaker_ids, now=now)
@@ -217,8 +221,8 @@ def _locked_incidents(
     mine = claimed.breakers
     for id, breaker_id, instance_id, *said in _fetch(_MEMBERS, mine, list(held)):
         held[id].take((breaker_id, instance_id), Member(*said))
-    for id, unwell in _fetch(_OTHERS_UNWELL, mine, list(held)):
-        held[id].unwell += unwell
+    for (id,) in _fetch(_OTHERS_UNWELL, list(held), mine):
+        held[id].unwell += 1
     return list(held.values())
 
 

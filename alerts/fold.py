@@ -41,8 +41,8 @@ class Held:
     incident: Incident
     rule: LoadedRule
     unwell: int = 0
-    """How many are not well: of its members here, and of those of breakers that are not in this claim. Counted, for
-    it is asked whenever one is well again, and there may be thousands."""
+    """How many of its members here are not well, and one more where others are not. Counted, for it is asked whenever
+    one is well again, and there may be thousands."""
     is_new: bool = False
     members: dict[Subject, Member] = field(default_factory=dict)
     joined: list[Subject] = field(default_factory=list)

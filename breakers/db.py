@@ -164,6 +164,7 @@ def make_pool(*, size: int = 4, prepares: bool = True) -> Pool:
     }
     if not prepares:
         arguments["prepare_threshold"] = None
+        arguments["options"] += " -c enable_seqscan=off"
     return AsyncConnectionPool(
         settings.DATABASE_URL,
         connection_class=Connection,
