@@ -170,9 +170,13 @@ class _Conversation:
             return
         if self._hub.is_ending:
             return  # we end its socket, and it is as well as before: if it does not come back, its silence tells
-        job = Disconnect(instance_id=introduced.instance_id, session=self._session.id)
+        job = Disconnect(
+            instance_id=introduced.instance_id,
+            session=self._session.id,
+            breakers=len(introduced.breaker_ids),
+        )
         with contextlib.suppress(*_AWAY):  # then its silence tells
-            await self._writer.commit(job)
+            await self._writer.commit_aside(job)
 
     async def _frame(self) -> str | None:
         """The next text frame, or None at the end."""
@@ -320,8 +324,12 @@ class _Conversation:
         introduced = self._session.introduced
         assert introduced is not None
         await self._said_is_stored()
-        await self._writer.commit(
-            Retire(instance_id=introduced.instance_id, session=self._session.id)
+        await self._writer.commit_aside(
+            Retire(
+                instance_id=introduced.instance_id,
+                session=self._session.id,
+                breakers=len(introduced.breaker_ids),
+            )
         )
         raise Close(1000, "goodbye")
 

@@ -295,7 +295,11 @@ class AgentHub:
     def _disconnect(self, socket: AgentSocket) -> None:
         introduced = socket.session.introduced
         assert introduced is not None
-        job = Disconnect(instance_id=introduced.instance_id, session=socket.session.id)
+        job = Disconnect(
+            instance_id=introduced.instance_id,
+            session=socket.session.id,
+            breakers=len(introduced.breaker_ids),
+        )
         with contextlib.suppress(Overloaded):  # then its loss will tell
             self._writer.submit(job).add_done_callback(
                 lambda done: done.cancelled() or done.exception()

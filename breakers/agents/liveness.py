@@ -4,7 +4,7 @@ who would have heard. Time in which none of them lived does not count as silence
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 import structlog
@@ -25,32 +25,35 @@ LOOK_EVERY_S = 5.0
 QUIET_FOR_S = 3.0 * HEARTBEAT_S
 EXPIRE_EVERY_S = 0.5
 SWEEP_EVERY_S = 60.0
+_LOST_AT_ONCE = 2_000
 # A gap of three looks means that nobody was there to hear.
 _TICK = """
     UPDATE watch SET ticked_at = now(),
         alive_since = CASE WHEN ticked_at < now() - interval '15 seconds' THEN now() ELSE alive_since END
 """
-_SILENT = """
-    SELECT id FROM instance
+_BREAKERS = "(SELECT count(*) FROM breaker_instance WHERE instance_id = i.id)"
+_SILENT = f"""
+    SELECT id, {_BREAKERS} FROM instance i, watch
     WHERE connected IS NOT NULL AND lost_at IS NULL AND retired_at IS NULL
-      AND last_seen < now() - interval '60 seconds'
+      AND last_seen < now() - interval '60 seconds' AND alive_since < now() - interval '60 seconds'
     ORDER BY last_seen LIMIT 500
-"""
+"""  # noqa: S608, nothing in it is anybody's text
 # Agents that poll, and sockets whose process was killed: who has a living socket watches that.
-_QUIET = """
-    SELECT id, session FROM instance, watch
+_QUIET = f"""
+    SELECT id, session, {_BREAKERS} FROM instance i, watch
     WHERE connected AND session IS NOT NULL AND lost_at IS NULL AND retired_at IS NULL
       AND last_seen < now() - make_interval(secs => %(quiet_for_s)s)
       AND alive_since < now() - make_interval(secs => %(quiet_for_s)s)
     ORDER BY last_seen LIMIT 500
-"""
-_LEAVING = """
-    SELECT DISTINCT bi.instance_id FROM breaker_instance bi
-    JOIN instance i ON i.id = bi.instance_id AND i.lost_at IS NULL AND i.retired_at IS NULL
-    WHERE (bi.leaves_at IS NOT NULL OR bi.left_at IS NOT NULL)
-      AND (bi.leaves_at <= now() OR greatest(bi.at, bi.metrics_at) > bi.left_at + interval '5 minutes')
-    LIMIT 100
-"""
+"""  # noqa: S608, nothing in it is anybody's text
+_LEAVING = f"""
+    SELECT i.id, {_BREAKERS} FROM instance i
+    WHERE lost_at IS NULL AND retired_at IS NULL AND id IN (
+        SELECT instance_id FROM breaker_instance
+        WHERE (leaves_at IS NOT NULL OR left_at IS NOT NULL)
+          AND (leaves_at <= now() OR greatest(at, metrics_at) > left_at + interval '5 minutes'))
+    LIMIT 500
+"""  # noqa: S608, nothing in it is anybody's text
 _MUTE = """
     SELECT id FROM instance WHERE connected IS FALSE AND lost_at IS NULL AND retired_at IS NULL
 """
@@ -73,6 +76,8 @@ class Liveness:
 
     def start(self) -> None:
         self._tasks = [
+            # By itself: a look may take long, and that is no time in which nobody could have heard.
+            asyncio.create_task(for_ever(self._tick, name="watch", every_s=LOOK_EVERY_S)),
             asyncio.create_task(for_ever(self._look, name="liveness", every_s=LOOK_EVERY_S)),
             asyncio.create_task(for_ever(self._expire, name="expiry", every_s=EXPIRE_EVERY_S)),
             asyncio.create_task(for_ever(self._sweep, name="sweep", every_s=SWEEP_EVERY_S)),
@@ -81,31 +86,32 @@ class Liveness:
     async def stop(self) -> None:
         await cancel(self._tasks)
 
-    async def _look(self) -> None:
+    async def _tick(self) -> None:
         async with self._pool.connection() as connection:
             await connection.execute(_TICK)
-            cursor = await connection.execute(_SILENT)
-            silent = [id for (id,) in await cursor.fetchall()]
+
+    async def _look(self) -> None:
+        async with self._pool.connection() as connection:
+            silent = await (await connection.execute(_SILENT)).fetchall()
             cursor = await connection.execute(_QUIET, {"quiet_for_s": QUIET_FOR_S})
             quiet = await cursor.fetchall()
-            cursor = await connection.execute(_LEAVING)
-            leaving = [id for (id,) in await cursor.fetchall()]
+            leaving = await (await connection.execute(_LEAVING)).fetchall()
             cursor = await connection.execute(_MUTE)
             mute = {id for (id,) in await cursor.fetchall()}
             await _touch(connection, self._mute - mute)
             self._mute = mute
         jobs = [
-            Disconnect(instance_id=id, session=session, silent_for_s=QUIET_FOR_S)
-            for id, session in quiet
+            Disconnect(instance_id=id, session=session, silent_for_s=QUIET_FOR_S, breakers=breakers)
+            for id, session, breakers in quiet
         ]
-        await asyncio.gather(*[self._writer.submit(job) for job in jobs])
-        if silent:
-            lost = await self._writer.commit(Lose(instance_ids=silent))
+        await asyncio.gather(*map(self._writer.commit_aside, jobs))
+        for some in _portions(silent):
+            lost = await self._writer.commit_aside(some)
             if lost:
                 _log.info("instances lost", count=len(lost))
         # Last, and each by itself: a breaker that somebody holds delays its own instance and nothing else.
-        settling = [self._writer.submit(Settle(instance_id=id)) for id in leaving]
-        await asyncio.gather(*settling, return_exceptions=True)
+        settling = [Settle(instance_id=id, breakers=breakers) for id, breakers in leaving]
+        await asyncio.gather(*map(self._writer.commit_aside, settling), return_exceptions=True)
 
     async def _expire(self) -> None:
         async with self._pool.connection() as connection:
@@ -123,6 +129,20 @@ class Liveness:
         retired = await asyncio.to_thread(_with_a_connection, retire_away)
         if retired:
             _log.info("instances retired", count=retired)
+
+
+def _portions(silent: Iterable[tuple[int, int]]) -> Iterator[Lose]:
+    """Of instances with the number of their breakers: each becomes an event, and PostgreSQL has 5 s for them."""
+    ids: list[int] = []
+    breakers = 0
+    for id, count in silent:
+        if ids and breakers + count > _LOST_AT_ONCE:
+            yield Lose(instance_ids=ids, breakers=breakers)
+            ids, breakers = [], 0
+        ids.append(id)
+        breakers += count
+    if ids:
+        yield Lose(instance_ids=ids, breakers=breakers)
 
 
 async def _touch(connection: Connection, back: set[int]) -> None:

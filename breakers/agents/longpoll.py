@@ -270,7 +270,9 @@ class AppliedApp(AgentEndpoint):
             accepted = await self._report(said, service, instance, known)
             if said.goodbye:
                 session = said.names.session_of(said.hello.boot)
-                await self._writer.commit(Retire(instance_id=instance, session=session))
+                await self._writer.commit_aside(
+                    Retire(instance_id=instance, session=session, breakers=len(known))
+                )
                 self._bus.say("presented", instance=instance)
         return {
             "accepted": accepted,

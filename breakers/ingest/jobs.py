@@ -14,6 +14,8 @@ from breakers.errors import FieldError
 from breakers.wire import Applied, Happened, Hello
 
 Answer = TypeVar("Answer")
+_WHOLE_MAX = 4_000
+"""What the breakers of instances weigh at most: also the one that has more goes into some group."""
 
 
 class Stored(Enum):
@@ -108,25 +110,33 @@ class Report(Job[None]):
 
 
 @dataclass(eq=False, kw_only=True)
-class Lose(Job[list[int]]):
+class _OfWhole(Job[Answer]):
+    """About all breakers of an instance, or of some: each of them is locked and changed."""
+
+    breakers: int
+    """About how many these are."""
+
+    @property
+    def weight(self) -> int:
+        return 1 + min(self.breakers, _WHOLE_MAX)
+
+
+@dataclass(eq=False, kw_only=True)
+class Lose(_OfWhole[list[int]]):
     """Instances that look silent; the answer is those that were in fact lost."""
 
     instance_ids: Sequence[int]
 
-    @property
-    def weight(self) -> int:
-        return len(self.instance_ids)
-
 
 @dataclass(eq=False, kw_only=True)
-class Settle(Job[None]):
+class Settle(_OfWhole[None]):
     """An instance of which breakers are to leave by now, or are back though no hello has named them."""
 
     instance_id: int
 
 
 @dataclass(eq=False, kw_only=True)
-class Retire(Job[bool]):
+class Retire(_OfWhole[bool]):
     """A goodbye; true if the session still held the instance."""
 
     instance_id: int
@@ -134,7 +144,7 @@ class Retire(Job[bool]):
 
 
 @dataclass(eq=False, kw_only=True)
-class Disconnect(Job[bool]):
+class Disconnect(_OfWhole[bool]):
     """A socket that broke off, or an agent that fell silent; the instance is not lost yet."""
 
     instance_id: int

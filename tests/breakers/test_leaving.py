@@ -48,7 +48,7 @@ async def is_gone(web: Web) -> bool:
 async def settle(web: Web) -> None:
     """As the watch does each few seconds."""
     instance = await Instance.objects.aget()
-    await web.entrance.runtime.writer.commit(Settle(instance_id=instance.pk))
+    await web.entrance.runtime.writer.commit(Settle(instance_id=instance.pk, breakers=2))
 
 
 async def pass_by(seconds: float) -> None:
@@ -238,7 +238,7 @@ async def test_a_loss_says_nothing_of_it_and_it_does_not_come_back_with_its_inst
     instance = await Instance.objects.aget()
 
     async with writer() as one:
-        lost = await one.commit(Lose(instance_ids=(instance.pk,)))
+        lost = await one.commit(Lose(instance_ids=(instance.pk,), breakers=2))
 
     assert lost == [instance.pk]
     catalog, users = [

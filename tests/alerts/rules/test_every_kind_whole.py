@@ -191,7 +191,9 @@ async def test_instance_lost(fleet: Fleet) -> None:
     await Instance.objects.aupdate(last_seen=long_ago)
     await sync_to_async(_somebody_has_listened)()
     instance = await Instance.objects.aget()
-    assert await fleet.web.entrance.runtime.writer.commit(Lose(instance_ids=[instance.pk]))
+    assert await fleet.web.entrance.runtime.writer.commit(
+        Lose(instance_ids=[instance.pk], breakers=1)
+    )
     await fleet.fires()
     async with fleet.web.agent(CLOSED):
         await fleet.resolves()
