@@ -132,10 +132,15 @@ async def read(
     match: Match | None = None,
     limits: Limits | None = None,
     ids: Sequence[int] | None = None,
+    after: int = 0,
+    limit: int | None = None,
 ) -> list[Row]:
-    """The rows of these ids, or all that match, by id."""
+    """The rows of these ids, or all that match, by id; `after` an id, and where neither states nor a search narrow it
+    at most `limit`."""
     chosen = Filter(match or Match(), limits or Limits())
-    statement, parameters = narrowed(_SQL["summaries"], chosen.match, chosen.limits, ids=ids)
+    statement, parameters = narrowed(
+        _SQL["summaries"], chosen.match, chosen.limits, ids=ids, after=after, limit=limit
+    )
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement, parameters | _AGES)
         rows = [_row(found) for found in await cursor.fetchall()]

@@ -10,33 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-import msgspec
 import structlog
 
-from breakers.asgi import WriteNow
 from breakers.db import Connection, Pool
 from breakers.live import board, frames
 from breakers.live.bus import Bus
+from breakers.live.filling import Filling
 from breakers.live.incidents import incident_within
 from breakers.live.match import Filter, Limits, Match
+from breakers.live.view import Reader, View, encode, owe_all
 from breakers.loops import AWAY, cancel, for_ever
 from breakers.sql import statements
 
 _log = structlog.get_logger(__name__)
 _SQL = statements("board")
-_encode = msgspec.json.Encoder().encode
 
 FRAME_EVERY_S = 0.05
 REREAD_EVERY_S = 1.0
 # Who was blind for longer than transactions are remembered in `touched` (5 min) must read everything.
 REFILL_AFTER_S = 120.0
 BLIND_AFTER_S = 3.0
-# Frames that may wait for one socket: about a second and a half of steady change.
-BEHIND_MAX = 32
 # Reading more rows than this by id costs more than it saves; the rest waits for the next frame.
 READ_MAX = 5000
 # Changes remembered so that a long transaction elsewhere does not make us read the same again.
@@ -45,124 +41,17 @@ _GONE = 2**63
 """The change number of a breaker that was removed: above all others, for its id never comes again."""
 
 
-class Reader:
-    """What one socket is owed. The socket's own task waits for `next` and sends; the hub never waits.
-
-    With `write_now`, a socket that keeps up is written to without its task, which costs a third as much. The task
-    is at rest then: what it took with `next` is sent when it asks again, so that no frame overtakes another.
-    """
-
-    def __init__(self, write_now: WriteNow | None = None) -> None:
-        self.view: View | None = None
-        self._write_now = write_now
-        self._is_at_rest = False
-        self._owed: deque[str] = deque()
-        self._more = asyncio.Event()
-        self._afresh = False
-
-    def owe_all(self, frame: str, bytes_of_it: bytes) -> None:
-        """Owes a frame that many are owed, whose bytes were made once."""
-        if (
-            self._is_at_rest
-            and not self._owed
-            and not self._afresh
-            and self._write_now is not None
-            and self._write_now(bytes_of_it)
-        ):
-            return
-        self.owe(frame)
-
-    def owe(self, frame: str) -> None:
-        if self._afresh:
-            return
-        if len(self._owed) >= BEHIND_MAX:
-            self.owe_snapshot()
-            return
-        self._owed.append(frame)
-        self._more.set()
-
-    def owe_snapshot(self) -> None:
-        """Forgets what was owed: when the socket is ready, it gets the whole view as it is then."""
-        self._owed.clear()
-        self._afresh = True
-        self._more.set()
-
-    async def next(self) -> str:
-        """The next frame to send; the one before has been sent."""
-        while True:
-            if self._owed:
-                self._is_at_rest = False
-                return self._owed.popleft()
-            if self._afresh and self.view is not None:
-                self._afresh = False
-                self._owed.extend(self.view.snapshot())
-                continue
-            self._is_at_rest = True
-            self._more.clear()
-            await self._more.wait()
-
-
-class View:
-    """The breakers that match, as last told to the view's sockets."""
-
-    def __init__(self, chosen: Filter) -> None:
-        self.chosen = chosen
-        self.version = 0
-        self.readers: set[Reader] = set()
-        self._known: dict[int, tuple[int, bytes]] = {}
-        self._snapshot: list[str] | None = None
-
-    def fill(self, rows: Iterable[board.Row]) -> None:
-        self._known = {
-            row.id: (row.change, _encode(row.summary)) for row in rows if row.summary in self.chosen
-        }
-        self._snapshot = None
-
-    def snapshot(self) -> list[str]:
-        """The frames of the whole view at its version; encoded once for all that ask."""
-        if self._snapshot is None:
-            summaries = [self._known[id][1] for id in sorted(self._known)]
-            self._snapshot = frames.snapshot(self.version, summaries)
-        return self._snapshot
-
-    def apply(self, read: Mapping[int, tuple[int, board.Row | None, bytes]]) -> str | None:
-        """Takes in what was read, and gives the frame that tells of it, if there is anything to tell."""
-        changed, removed = [], []
-        for id, (change, row, encoded) in read.items():
-            known = self._known.get(id)
-            # With the same number it may differ by time alone: its rates have grown old.
-            if (
-                row is not None
-                and known is not None
-                and (change < known[0] or known == (change, encoded))
-            ):
-                continue
-            if row is not None and row.summary in self.chosen:
-                self._known[id] = (change, encoded)
-                changed.append(encoded)
-            elif known is not None:
-                del self._known[id]
-                removed.append(id)
-        if not changed and not removed:
-            return None
-        self.version += 1
-        self._snapshot = None
-        return frames.changes(self.version, changed, removed)
-
-    def begin_again(self) -> None:
-        """Each reader gets the whole view once more."""
-        self._snapshot = None
-        for reader in self.readers:
-            reader.owe_snapshot()
-
-
 class Hub:
     """All views of this process."""
 
     def __init__(self, *, pool: Pool, bus: Bus) -> None:
         self._pool = pool
         self._views: dict[tuple[Match, Limits], View] = {}
-        self._filling = asyncio.Lock()
+        self._reading = asyncio.Lock()
+        """Held while rows are read and put where they belong, so that none is overtaken by an older one."""
+        self._filling = Filling(
+            pool=pool, reading=self._reading, begin=self._begin, note=self._note_ages
+        )
         self._changed: set[int] = set()
         self._wake = asyncio.Event()
         self._xid: str | None = None
@@ -191,6 +80,7 @@ class Hub:
 
     async def stop(self) -> None:
         await cancel(self._tasks)
+        self._filling.stop()
 
     def changed(self, breaker_ids: Sequence[int]) -> None:
         """These may differ; nobody to tell, nothing to do."""
@@ -204,31 +94,27 @@ class Hub:
         Database errors leave the reader where it was.
         """
         chosen = Filter(match, limits)
-        async with self._filling:
-            view = self._views.get((match, limits))
-            if view is None:
-                view = View(chosen)
-                # Listed before it is read: what commits meanwhile is told, and told again at worst.
-                self._views[match, limits] = view
-                try:
-                    async with self._pool.connection() as connection:
-                        if self._xid is None:
-                            self._xid = (await self._changed_since(connection, None))[0]
-                        await self._fill(view, connection)
-                except BaseException:
-                    del self._views[match, limits]
-                    raise
-        self.leave(reader)
-        self._views[match, limits] = view
-        view.readers.add(reader)
-        reader.view = view
-        reader.owe_snapshot()
+        view = self._views.get((match, limits))
+        if view is None:
+            # Listed before it is read: what commits meanwhile is told, and told again at worst.
+            view = self._views[match, limits] = View(chosen)
+            view.reading = self._filling.fill(view)
+        view.joining += 1
+        try:
+            if view.reading is not None:
+                await asyncio.shield(view.reading)
+            self.leave(reader)
+            view.readers.add(reader)
+            reader.view = view
+            reader.owe_snapshot()
+        finally:
+            view.joining -= 1
+            self._drop_if_unwanted(view)
 
-    async def _fill(self, view: View, connection: Connection) -> None:
-        match, limits = view.chosen.match, view.chosen.limits
-        rows = await board.read(connection, match=match, limits=limits)
-        view.fill(rows)
-        self._note_ages(rows)
+    async def _begin(self, connection: Connection) -> None:
+        """Before the first reading: from here on changes are looked for."""
+        if self._xid is None:
+            self._xid = (await self._changed_since(connection, None))[0]
 
     def _note_ages(self, rows: Iterable[board.Row]) -> None:
         now = time.monotonic()
@@ -254,8 +140,12 @@ class Hub:
             return
         view.readers.discard(reader)
         reader.view = None
-        if not view.readers:
-            self._views.pop((view.chosen.match, view.chosen.limits), None)
+        self._drop_if_unwanted(view)
+
+    def _drop_if_unwanted(self, view: View) -> None:
+        key = view.chosen.match, view.chosen.limits
+        if not view.is_wanted and self._views.get(key) is view:
+            del self._views[key]
 
     async def _tell(self) -> None:
         await self._wake.wait()
@@ -274,7 +164,7 @@ class Hub:
         if not ids or not self._views:
             return
         try:
-            async with self._filling, self._pool.connection() as connection:
+            async with self._reading, self._pool.connection() as connection:
                 rows = {row.id: row for row in await board.read(connection, ids=ids)}
         except AWAY:
             raise
@@ -293,7 +183,7 @@ class Hub:
         for id in sorted(ids):
             row = rows.get(id)
             self._seen[id] = _GONE if row is None else row.change
-            read[id] = (row.change, row, _encode(row.summary)) if row else (0, None, b"")
+            read[id] = (row.change, row, encode(row.summary)) if row else (0, None, b"")
         for view in list(self._views.values()):
             try:
                 frame = view.apply(read)
@@ -302,7 +192,7 @@ class Hub:
                 view.begin_again()
                 continue
             if frame is not None:
-                _owe_all(view, frame)
+                owe_all(view, frame)
 
     async def _reread(self) -> None:
         """What changed, by the database itself: a transaction still open is looked at again next time."""
@@ -316,11 +206,15 @@ class Hub:
 
     async def _refill(self) -> None:
         """Reads all views anew: what changed meanwhile is no longer on record."""
-        async with self._filling, self._pool.connection() as connection:
-            for view in list(self._views.values()):
-                await self._fill(view, connection)
-                for reader in view.readers:
-                    reader.owe_snapshot()
+        # Those that are being read are so by now: what changed since they began is on record.
+        views = [
+            view for view in self._views.values() if view.reading is None or view.reading.done()
+        ]
+        for view in views:
+            view.reading = self._filling.fill(view)
+        await asyncio.gather(*{view.reading for view in views if view.reading is not None})
+        for view in views:
+            view.begin_again()
 
     @staticmethod
     async def _changed_since(
@@ -349,10 +243,4 @@ class Hub:
                 told[limits.services] = None if within is None else frames.incident(within)
             frame = told[limits.services]
             if frame is not None:
-                _owe_all(view, frame)
-
-
-def _owe_all(view: View, frame: str) -> None:
-    bytes_of_it = frames.on_the_wire(frame)
-    for reader in view.readers:
-        reader.owe_all(frame, bytes_of_it)
+                owe_all(view, frame)

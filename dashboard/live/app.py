@@ -27,9 +27,9 @@ from breakers.closing import (
 from breakers.errors import CallError, Unauthenticated
 from breakers.keys import key_hash
 from breakers.live import frames
-from breakers.live.hub import Reader
 from breakers.live.match import Limits, Match
 from breakers.live.rights import Credential
+from breakers.live.view import Reader
 from breakers.models import Scope as KeyScope
 from breakers.origins import origin_is_ours
 from breakers.runtime import Runtime
@@ -73,8 +73,7 @@ async def watch(runtime: Runtime, scope: Scope, receive: Receive, send: Send) ->
     except Close as close:
         await close_socket(send, close)
     except _AWAY as problem:
-        _log.warning("watcher turned away", error=str(problem).strip() or type(problem).__name__)
-        await close_socket(send, Close(OVERLOADED, "the database does not answer"))
+        await close_socket(send, _turned_away(problem))
 
 
 class _Watching:
@@ -134,22 +133,43 @@ class _Watching:
         return Credential(actor=actor, key_hash=key_hash(text.strip()), revoke=self._revoke)
 
     def _revoke(self) -> None:
-        if not self._ended.done():
-            self._ended.set_result(Close(UNAUTHENTICATED, "rights have changed"))
+        self._end(Close(UNAUTHENTICATED, "rights have changed"))
 
     async def _read(self, limits: Limits) -> None:
-        while (message := await self._receive())["type"] != "websocket.disconnect":
-            try:
-                frame: Subscribe | Ping = _decode(message.get("text") or "")
-            except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
-                raise Close(NOT_UNDERSTOOD, str(problem)) from problem
-            if isinstance(frame, Subscribe):
-                await self._subscribe(frame.match, limits)
-            elif self._runtime.hub.in_sight:
-                self._reader.owe(frames.PONG)
+        joining: asyncio.Task[None] | None = None
+        try:
+            while (message := await self._receive())["type"] != "websocket.disconnect":
+                try:
+                    frame: Subscribe | Ping = _decode(message.get("text") or "")
+                except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+                    raise Close(NOT_UNDERSTOOD, str(problem)) from problem
+                if isinstance(frame, Subscribe):
+                    # Beside the reading: nothing is read for a watcher that has gone, or asks for something else.
+                    if joining is not None:
+                        joining.cancel()
+                    joining = asyncio.create_task(self._subscribe(frame.match, limits))
+                elif self._runtime.hub.in_sight:
+                    self._reader.owe(frames.PONG)
+        finally:
+            if joining is not None:
+                joining.cancel()
 
     async def _subscribe(self, match: Match, limits: Limits) -> None:
         try:
             await self._runtime.hub.join(self._reader, match, limits)
         except CallError as problem:
-            raise Close(NOT_UNDERSTOOD, problem.detail) from problem
+            self._end(Close(NOT_UNDERSTOOD, problem.detail))
+        except _AWAY as problem:
+            self._end(_turned_away(problem))
+        except Exception:  # nobody waits for this task; the watcher is told, and may try again
+            _log.exception("board not read", match=match)
+            self._end(Close(OVERLOADED, "the board could not be read"))
+
+    def _end(self, close: Close) -> None:
+        if not self._ended.done():
+            self._ended.set_result(close)
+
+
+def _turned_away(problem: Exception) -> Close:
+    _log.warning("watcher turned away", error=str(problem).strip() or type(problem).__name__)
+    return Close(OVERLOADED, "the database does not answer")

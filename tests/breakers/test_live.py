@@ -16,8 +16,8 @@ from websockets.frames import Frame, Opcode
 
 from alerts.evaluate import evaluate_pending
 from breakers.live import frames
-from breakers.live.hub import BEHIND_MAX, Reader, View
 from breakers.live.match import Filter, Limits, Match
+from breakers.live.view import BEHIND_MAX, Reader, View
 from breakers.models import Person, Role
 from dashboard.sockets import SocketProtocol
 from tests.support.make import make_key, make_rule

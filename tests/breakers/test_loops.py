@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from breakers.agents import hub
 from breakers.db import Connection
 from breakers.live import board
-from breakers.live.hub import View
+from breakers.live.view import View
 from breakers.loops import cancel, for_ever
 from tests.support.eventually import aeventually
 from tests.support.make import make_breaker

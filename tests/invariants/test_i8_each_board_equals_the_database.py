@@ -21,8 +21,9 @@ from breakers.db import Connection, Pool, make_pool
 from breakers.ingest.effects import Effects
 from breakers.ingest.jobs import Batch
 from breakers.ingest.queue import Writer
-from breakers.live import board, hub
+from breakers.live import board, filling, hub, view
 from breakers.live.match import Filter, Limits, Match
+from breakers.live.view import Reader
 from breakers.states import State
 from breakers.wire import Happened, Summary
 from tests.support.make import make_breaker
@@ -49,12 +50,13 @@ class LongTransaction:
 @dataclass(frozen=True)
 class Join:
     """A socket subscribes: a new one (None), or the n-th open one once more. An eager one reads all the time, the
-    others on `Read` alone: to the hub, they are slow."""
+    others on `Read` alone: to the hub, they are slow. What follows may happen before the board was read for it."""
 
     socket: int | None
     match: int
     limits: int
     eager: bool = True
+    waits: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,12 @@ _steps = st.lists(
     st.one_of(*[_commits] * 8)
     | st.builds(LongTransaction)
     | st.builds(
-        Join, socket=st.none() | _numbers, match=_numbers, limits=_numbers, eager=st.booleans()
+        Join,
+        socket=st.none() | _numbers,
+        match=_numbers,
+        limits=_numbers,
+        eager=st.booleans(),
+        waits=st.booleans(),
     )
     | st.builds(Leave, socket=_numbers)
     | st.builds(Read, socket=_numbers, frames=st.integers(1, 4)),
@@ -108,10 +115,15 @@ class Socket:
 
     match: Match
     limits: Limits
-    reader: hub.Reader = field(default_factory=hub.Reader)
+    reader: Reader = field(default_factory=Reader)
     board: dict[str, Any] = field(default_factory=dict)
     version: int | None = None
     reading: asyncio.Task[None] | None = None
+    joining: asyncio.Task[None] | None = None
+
+    async def has_joined(self) -> None:
+        if self.joining is not None:
+            await self.joining
 
     def read_on(self) -> None:
         async def read() -> None:
@@ -186,6 +198,7 @@ class World:
             await self._end_transaction()
             async with asyncio.timeout(5):
                 for socket in self.sockets:
+                    await socket.has_joined()
                     await socket.read_no_more()
                     await socket.catch_up(await self._stored(socket))
         finally:
@@ -205,6 +218,9 @@ class World:
                 await self._join(step, number)
             case Leave(socket=number) if self.sockets:
                 socket = self.sockets.pop(number % len(self.sockets))
+                if socket.joining is not None:
+                    # It goes away while the board is read for it.
+                    socket.joining.cancel()
                 await socket.read_no_more()
                 self._hub.leave(socket.reader)
             case Read(socket=number, frames=frames) if self.sockets:
@@ -225,8 +241,15 @@ class World:
                 socket.read_on()
         else:
             socket = self.sockets[number % len(self.sockets)]
-        await self._hub.join(socket.reader, match, socket.limits)
-        socket.match, socket.version = match, None
+            await socket.has_joined()
+
+        async def join() -> None:
+            await self._hub.join(socket.reader, match, socket.limits)
+            socket.match, socket.version = match, None
+
+        socket.joining = asyncio.create_task(join())
+        if step.waits:
+            await socket.has_joined()
 
     async def _commit(self, step: Commit) -> None:
         self._heard = step.heard
@@ -282,7 +305,8 @@ def test_every_board_becomes_that_of_the_database(
     steps: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Small bounds, so that a handful of steps reaches what takes a fleet in life.
-    monkeypatch.setattr(hub, "BEHIND_MAX", 2)
+    monkeypatch.setattr(view, "BEHIND_MAX", 2)
+    monkeypatch.setattr(filling, "PAGE", 2)
     monkeypatch.setattr(hub, "READ_MAX", 2)
     monkeypatch.setattr(hub, "FRAME_EVERY_S", 0.001)
     monkeypatch.setattr(hub, "REREAD_EVERY_S", 0.02)
