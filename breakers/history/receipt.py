@@ -47,7 +47,7 @@ class Moved:
 class Lane:
     """One breaker instance over a span: how it stood before, and what moved it, in order of receipt.
 
-    `absences` are the times in which its instance was retired; an end of None lies beyond what is known.
+    `absences` are the times in which its instance was retired or had no such breaker; an end of None lies beyond what is known.
     """
 
     breaker_id: int
@@ -80,18 +80,20 @@ def lanes_of(breakers: Sequence[int], *, since: datetime, until: datetime, most:
             by_pair[row.breaker_id, row.instance_id].append(row)
         begun = _begun(by_pair, later, since)
         held = _held(begun, since)
-        gone: dict[int, list[tuple[datetime, datetime | None]]] = defaultdict(list)
+        gone: dict[tuple[int | None, int], list[tuple[datetime, datetime | None]]] = defaultdict(
+            list
+        )
         for row in _fetch(
             _SQL["absences"], **asked, instances=sorted({row.instance_id for row in rows})
         ):
-            gone[row.instance_id].append((row.since, row.until))
+            gone[row.breaker_id, row.instance_id].append((row.since, row.until))
     return [
         _lane(
             row,
             begun=(row.breaker_id, row.instance_id) in begun,
             held=held.get((row.breaker_id, row.instance_id)),
             received=by_pair.get((row.breaker_id, row.instance_id), ()),
-            absences=gone[row.instance_id]
+            absences=sorted(gone[None, row.instance_id] + gone[row.breaker_id, row.instance_id])
             + ([(row.retired_at, None)] if row.retired_at and row.retired_at < until else []),
         )
         for row in rows

@@ -71,7 +71,8 @@ class Instance(models.Model):
     """One running process of a service.
 
     Live means neither lost nor retired. `connected` is null for an instance known by HTTP events
-    alone, which is never lost. The table `absence` (SQL only) has when it was retired before.
+    alone, which is never lost. The table `absence` (SQL only) has when it was retired before, or had no such
+    breaker.
     """
 
     service = models.ForeignKey(Service, models.PROTECT, related_name="instances")

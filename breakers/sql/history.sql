@@ -60,7 +60,8 @@ DELETE FROM absence WHERE until < (SELECT at FROM history_edge)
 
 -- name: summaries_then
 -- As `summaries` of board.sql, at a past instant: only what history knows. An instance is there from its first state
--- change on, or from when it was first heard of, and not while it was retired; whoever was lost is unknown. Breakers
+-- change on, or from when it was first heard of, and not while it was retired or had no such breaker; whoever was lost
+-- is unknown. Breakers
 -- that nobody had heard of are left out.
 SELECT b.id, e.name AS environment, s.name AS service, b.name AS breaker, b.target, n.*,
        o.mode, o.reason, o.by_name, o.by_kind, o.expires_at, o.instances AS scope, o.created_at AS override_since
@@ -93,5 +94,6 @@ JOIN LATERAL (
     WHERE bi.breaker_id = b.id AND (held.state IS NOT NULL OR bi.created_at <= %(at)s)
       AND (bi.left_at IS NULL OR bi.left_at > %(at)s)
       AND NOT EXISTS (SELECT FROM absence a
-                      WHERE a.instance_id = i.id AND a.since <= %(at)s AND a.until > %(at)s)
+                      WHERE a.instance_id = i.id AND (a.breaker_id IS NULL OR a.breaker_id = b.id)
+                        AND a.since <= %(at)s AND a.until > %(at)s)
 ) n ON n.instances > 0 OR b.created_at <= %(at)s

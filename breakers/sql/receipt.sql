@@ -42,6 +42,6 @@ LEFT JOIN boot ON boot.instance_id = e.instance_id AND boot.boot = e.boot
 ORDER BY e.received_at, e.occurred_at, e.seq NULLS FIRST, e.event_id
 
 -- name: absences
-SELECT instance_id, since, until FROM absence
-WHERE instance_id = ANY(%(instances)s) AND since < %(until)s AND until > %(since)s
+SELECT instance_id, breaker_id, since, until FROM absence
+WHERE instance_id = ANY(%(instances)s) AND (breaker_id IS NULL OR breaker_id = ANY(%(breakers)s)) AND since < %(until)s AND until > %(since)s
 ORDER BY since

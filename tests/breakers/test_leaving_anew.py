@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -191,3 +191,29 @@ async def test_who_polls_hears_nothing_of_what_it_dropped(web: Web) -> None:
     await web.call("PUT", f"breakers/{id}/override", FORCE)
 
     assert await poller.all() == []
+
+
+async def test_it_was_not_there_then_also_once_it_is_back(web: Web) -> None:
+    await sync_to_async(make_rule)()
+    async with web.agent(CATALOG, USERS) as agent:
+        await agent.hello(CATALOG)
+        left = (await BreakerInstance.objects.aget(breaker__name="users")).left_at
+        assert left is not None
+        then = left + timedelta(milliseconds=1)
+        before = await users_then(web, then)
+        await agent.hello(CATALOG, CLOSED)
+
+        assert await users_then(web, then) == before == ("unknown", 0)
+        assert await users_then(web, left - timedelta(milliseconds=1)) == ("open", 1)
+        assert (await of_users(web))[1] == 1
+        # What would have fired between is what fired.
+        asked = {"kind": "opened", "params": {}, "matchers": [], "severity": "critical"}
+        span = {"since": then.isoformat(), "until": datetime.now(UTC).isoformat()}
+        answer = await web.call("POST", "rules/preview", asked | span)
+        assert answer.json()["incidents"] == []
+
+
+async def users_then(web: Web, at: datetime) -> tuple[str, int]:
+    found = (await web.get("breakers", at=at.isoformat()))["items"]
+    [users] = [one for one in found if one["breaker"] == "users"]
+    return users["state"], users["instances"]
