@@ -200,11 +200,12 @@ async def test_it_was_not_there_then_also_once_it_is_back(web: Web) -> None:
         left = (await BreakerInstance.objects.aget(breaker__name="users")).left_at
         assert left is not None
         then = left + timedelta(milliseconds=1)
-        before = await users_then(web, then)
+        before = await stood_then(web, then, "users")
         await agent.hello(CATALOG, CLOSED)
 
-        assert await users_then(web, then) == before == ("unknown", 0)
-        assert await users_then(web, left - timedelta(milliseconds=1)) == ("open", 1)
+        assert await stood_then(web, then, "users") == before == ("unknown", 0)
+        assert await stood_then(web, then, "catalog") == ("closed", 1)
+        assert await stood_then(web, left - timedelta(milliseconds=1), "users") == ("open", 1)
         assert (await of_users(web))[1] == 1
         # What would have fired between is what fired.
         asked = {"kind": "opened", "params": {}, "matchers": [], "severity": "critical"}
@@ -213,7 +214,7 @@ async def test_it_was_not_there_then_also_once_it_is_back(web: Web) -> None:
         assert answer.json()["incidents"] == []
 
 
-async def users_then(web: Web, at: datetime) -> tuple[str, int]:
+async def stood_then(web: Web, at: datetime, breaker: str) -> tuple[str, int]:
     found = (await web.get("breakers", at=at.isoformat()))["items"]
-    [users] = [one for one in found if one["breaker"] == "users"]
-    return users["state"], users["instances"]
+    [one] = [item for item in found if item["breaker"] == breaker]
+    return one["state"], one["instances"]
