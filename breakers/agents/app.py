@@ -224,16 +224,15 @@ class _Conversation:
 
     async def _greet(self, hello: Hello) -> None:
         self._hub.leave(self._socket)
-        self._introducing = self._writer.submit(
-            Introduce(
-                hello=hello,
-                environment=self._session.environment,
-                session=self._session.id,
-                connected=True,
-                again=self._session.introduced is not None,
-                by=self._session.actor,
-            )
+        job = Introduce(
+            hello=hello,
+            environment=self._session.environment,
+            session=self._session.id,
+            connected=True,
+            again=self._session.introduced is not None,
+            by=self._session.actor,
         )
+        self._introducing = asyncio.create_task(self._writer.commit_aside(job), name="hello")
         try:
             introduced = await asyncio.shield(self._introducing)
         except BeyondBound as beyond:

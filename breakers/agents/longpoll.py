@@ -301,7 +301,7 @@ class AppliedApp(AgentEndpoint):
             by=actor,
         )
         try:
-            introduced = await self._writer.commit(job)
+            introduced = await self._writer.commit_aside(job)
         except BeyondBound as beyond:
             raise Forbidden(str(beyond)) from beyond
         if introduced is None:

@@ -81,7 +81,7 @@ class Writer:
         self._looks = 0
         """The group under way, and how often it was looked at."""
         self._held: Connection | None = None
-        self._aside = asyncio.Condition()
+        self._aside_turn, self._aside_less = asyncio.Lock(), asyncio.Event()
         self._aside_weight = 0
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
@@ -112,19 +112,18 @@ class Writer:
         return await self.submit(job)
 
     async def commit_aside(self, job: Job[Answer]) -> Answer:
-        """As `commit`, for what the server itself finds out, maybe of a thousand instances at once, and can wait: a
-        group's worth of it stands in the queue, and leaves the rest to those who want an answer."""
-        async with self._aside:
-            await self._aside.wait_for(
-                lambda: not self._aside_weight or self._aside_weight + job.weight <= GROUP_MAX
-            )
+        """As `commit`, for what comes of a thousand instances at once and can wait, hellos and what the server itself
+        finds out: a group's worth of it stands in the queue, and leaves the rest to events."""
+        async with self._aside_turn:  # or many small ones would pass a large one by
+            while self._aside_weight and self._aside_weight + job.weight > GROUP_MAX:
+                self._aside_less.clear()
+                await self._aside_less.wait()
             self._aside_weight += job.weight
         try:
             return await self.commit(job)
         finally:
             self._aside_weight -= job.weight
-            async with self._aside:
-                self._aside.notify_all()
+            self._aside_less.set()
 
     def submit(self, job: Job[Answer]) -> asyncio.Future[Answer]:
         """Queues the job here and now, so that jobs are committed in the order of their submission.
