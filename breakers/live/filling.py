@@ -86,6 +86,8 @@ class Filling:
     ) -> list[board.Row]:
         rows = await board.read(connection, match=part[0], limits=part[1], after=after, limit=PAGE)
         for view in views:
+            # For each of maybe hundreds a thousand rows are looked at, in a millisecond.
             view.fill(rows)
+            await asyncio.sleep(0)
         self._note(rows)
         return rows
