@@ -24,14 +24,18 @@ def channels_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     chosen = request.GET.get("edit")
     channel = channel_of(actor, Scope.ADMIN, chosen) if chosen else None
     channels = list(channels_for(actor).order_by("name", "id"))
+    mail_reaches_nobody = reaches_nobody() and any(
+        one.enabled and one.kind == Email.kind for one in channels
+    )
     return render_page(
         request,
         actor,
         "channels/list.html",
         {
-            "headline": _headline(channels, limited=actor.limited),
-            "mail_reaches_nobody": reaches_nobody()
-            and any(one.enabled and one.kind == Email.kind for one in channels),
+            "headline": _headline(
+                channels, limited=actor.limited, mail_reaches_nobody=mail_reaches_nobody
+            ),
+            "mail_reaches_nobody": mail_reaches_nobody,
             "channels": [(channel, told(channel, actor)["config"]) for channel in channels],
             "chosen": channel,
             "form": form_of(channel_kinds.get(channel.kind), channel.config) if channel else None,
@@ -40,7 +44,7 @@ def channels_page(request: HttpRequest, actor: Actor) -> HttpResponse:
     )
 
 
-def _headline(channels: list[Channel], *, limited: bool) -> str:
+def _headline(channels: list[Channel], *, limited: bool, mail_reaches_nobody: bool) -> str:
     if not channels:
         return "No channel that you may see." if limited else "Nobody is told of anything yet."
     off = [channel for channel in channels if not channel.enabled]
@@ -51,4 +55,6 @@ def _headline(channels: list[Channel], *, limited: bool) -> str:
         return f"{said}: {', '.join(failing)} {'fails' if len(failing) == 1 else 'fail'}."
     if refused:
         return f"{said}: what {', '.join(refused)} is told would be refused."
+    if mail_reaches_nobody:
+        return f"{said}: mail reaches nobody."
     return f"{said}, {len(off)} of them off." if off else f"{said}, all in order."
