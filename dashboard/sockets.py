@@ -1,5 +1,6 @@
-"""uvicorn's protocols: answers that go out in one piece; WebSockets that end also where the peer reads nothing and take
-frames that are bytes already; and with both an application that hears of the server's end before its connections do."""
+"""uvicorn's protocols: answers that go out in one piece, heads that have a bound; WebSockets that end also where the peer
+reads nothing and take frames that are bytes already; and with both an application that hears of the server's end before
+its connections do."""
 
 from __future__ import annotations
 
@@ -13,6 +14,10 @@ from breakers.asgi import WRITE_NOW
 
 LINGERS_S = 12.0
 """For what is still to be read, and the two seconds beyond the ten that uvicorn waits for a close to be answered."""
+HEAD_MAX = 64 * 1024
+"""Bytes of a request's head, or of what follows a body in chunks. The parser keeps what is incomplete, without a bound."""
+_REFUSED_LINGERS_S = 3.0
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 ENDING = "ending"
 """Under this name the lifespan's state has what is to be called once the server begins to end."""
 
@@ -59,6 +64,50 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._whole = _Whole(transport)
+        self._kept = 0
+        """Bytes that have come since the parser gave a head or a part of a body, at least."""
+        self._refused = False
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._kept += len(data)
+        super().data_received(data)
+        if self._kept > HEAD_MAX and not self._refused:
+            self._refuse()
+
+    def on_headers_complete(self) -> None:
+        kept, self._kept = self._kept, 0
+        # What has come may be more than the head.
+        if kept > HEAD_MAX and self._head_size() > HEAD_MAX:
+            self._refuse()
+            raise ValueError("too large a head")  # by which the parser ends
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._kept = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._kept = 0
+        super().on_message_complete()
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _refuse(self) -> None:
+        self._refused = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # in the midst of another answer nothing can be said
+            return
+        self.transport.write(_TOO_LARGE)
+        # To close on unread bytes would reset the connection, and the caller would not read why.
+        self.transport.write_eof()
+        self.loop.call_later(_REFUSED_LINGERS_S, self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._refused:
+            super().send_400_response(msg)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.transport = cast("asyncio.Transport", self._whole)

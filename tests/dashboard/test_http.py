@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from breakers.models import Event
+from dashboard.sockets import HEAD_MAX
 from tests.support.web import Web
 
 
@@ -113,3 +114,48 @@ async def test_a_body_counts_once_however_it_comes(web: Web, pieces: int) -> Non
 
     assert status == 422
     assert json.loads(told)["errors"][0]["loc"] == ["kind"]
+
+
+HALF = b"a" * (HEAD_MAX // 2)
+
+
+@pytest.mark.parametrize(
+    "head",
+    {
+        "one header without end": b"X-A: " + 2 * HALF,
+        "headers without end": b"X-A: 1\r\n" * (HEAD_MAX // 8),
+        "a whole head": b"X-A: " + HALF + b"\r\nX-B: " + HALF + b"\r\n\r\n",
+    }.values(),
+)
+async def test_a_head_beyond_its_bound_is_refused(web: Web, head: bytes) -> None:
+    async with Caller(web) as caller:
+        caller.writer.write(caller.request("GET", "/healthz"))
+        assert await caller.answer() == (200, b'{"status":"ok"}')
+
+        caller.writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + head)
+
+        assert await caller.answer() == (431, b"")
+        assert await asyncio.wait_for(caller.reader.read(), 30) == b""
+
+
+async def test_what_follows_a_body_in_chunks_has_the_same_bound(web: Web) -> None:
+    async with Caller(web) as caller:
+        whole = caller.request("POST", "/healthz", None, "Transfer-Encoding: chunked")
+        caller.writer.write(whole)
+        await caller.answer()
+
+        caller.writer.write(b"0\r\nX-A: " + 2 * HALF + b"a")
+
+        assert await caller.answer() == (431, b"")
+
+
+async def test_bodies_and_many_requests_at_once_do_not_count_as_a_head(web: Web) -> None:
+    body = b" " * (2 * HEAD_MAX) + events("one")
+    async with Caller(web) as caller:
+        request = caller.request("GET", "/healthz", None, "X-A: " + "a" * 1000)
+        caller.writer.write(caller.request("POST", "/api/v1/events", body))
+        caller.writer.write(request * 200)
+
+        assert (await caller.answer())[0] == 202
+        for _ in range(200):
+            assert await caller.answer() == (200, b'{"status":"ok"}')
