@@ -16,6 +16,8 @@ LINGERS_S = 12.0
 """For what is still to be read, and the two seconds beyond the ten that uvicorn waits for a close to be answered."""
 HEAD_MAX = 64 * 1024
 """Bytes of a request's head, or of what follows a body in chunks. The parser keeps what is incomplete, without a bound."""
+HEAD_WITHIN_S = 15.0
+"""For the whole head of a request, from the connection or from what comes after an answer."""
 _REFUSED_LINGERS_S = 3.0
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 ENDING = "ending"
@@ -67,6 +69,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._kept = 0
         """Bytes that have come since the parser gave a head or a part of a body, at least."""
         self._refused = False
+        self._waiting: asyncio.TimerHandle | None = None
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -75,8 +83,25 @@ class HttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._kept > HEAD_MAX and not self._refused:
             self._refuse()
+        # uvicorn has ended its own time-out with the first byte. A request that came whole is being answered by now,
+        # and costs no timer.
+        if (
+            self._waiting is None
+            and (self.cycle is None or self.cycle.response_complete)
+            and self.transport.get_protocol() is self  # it is no WebSocket now
+        ):
+            self._wait()
+
+    def _wait(self) -> None:
+        self._waiting = self.loop.call_later(HEAD_WITHIN_S, self.transport.close)
+
+    def _wait_no_more(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
     def on_headers_complete(self) -> None:
+        self._wait_no_more()
         kept, self._kept = self._kept, 0
         # What has come may be more than the head.
         if kept > HEAD_MAX and self._head_size() > HEAD_MAX:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from breakers.models import Event
+from dashboard import sockets
 from dashboard.sockets import HEAD_MAX
 from tests.support.web import Web
 
@@ -159,3 +160,47 @@ async def test_bodies_and_many_requests_at_once_do_not_count_as_a_head(web: Web)
         assert (await caller.answer())[0] == 202
         for _ in range(200):
             assert await caller.answer() == (200, b'{"status":"ok"}')
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHo"])
+async def test_a_connection_without_a_whole_head_is_closed(
+    web: Web, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(sockets, "HEAD_WITHIN_S", 0.05)
+    async with Caller(web) as caller:
+        caller.writer.write(begun)
+
+        assert await asyncio.wait_for(caller.reader.read(), 30) == b""
+
+
+@pytest.mark.parametrize(
+    "more", {"a head": b"GET / HT", "blank lines": b"\r\n", "a body": b"["}.values()
+)
+async def test_what_comes_after_an_answer_and_does_not_end_is_closed(
+    web: Web, monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    async with Caller(web) as caller:
+        length = "Content-Length: 9" if more == b"[" else "X-A: 1"
+        caller.writer.write(caller.request("GET", "/healthz", None, length))
+        assert (await caller.answer())[0] == 200
+
+        monkeypatch.setattr(sockets, "HEAD_WITHIN_S", 0.05)
+        caller.writer.write(more)
+
+        assert await asyncio.wait_for(caller.reader.read(), 30) == b""
+
+
+async def test_a_request_that_waits_for_its_body_or_is_a_socket_outlives_the_wait_for_a_head(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "HEAD_WITHIN_S", 0.05)
+    body = events("one")
+    async with Caller(web) as caller, web.socket("/live/v1") as socket:
+        whole = caller.request("POST", "/api/v1/events", body)
+        caller.writer.write(whole.removesuffix(body))
+        async with Caller(web) as silent:  # begun later, and closed
+            assert await asyncio.wait_for(silent.reader.read(), 30) == b""
+
+        caller.writer.write(body)
+        assert (await caller.answer())[0] == 202
+        await asyncio.wait_for(await socket.ping(), 30)
