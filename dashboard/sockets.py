@@ -151,9 +151,24 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     """A transport closes only once its buffer is empty: a peer that never reads would keep it for ever. And who ended
     a conversation is not seen from its end: an agent that goes may say 1012 too."""
 
+    _pong = b""
+    """Owed to a peer that does not read: to the latest of its pings alone, as RFC 6455 (5.5.3) allows."""
+
     def shutdown(self) -> None:
         _tell_of_the_end(self.app_state)
         super().shutdown()
+
+    def handle_ping(self) -> None:
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self._pong = [self._pong, *self.conn.data_to_send()][-1]
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        pong, self._pong = self._pong, b""
+        if pong and not self.close_sent and not self.transport.is_closing():
+            self.transport.write(pong)
 
     async def run_asgi(self) -> None:
         cast("dict[str, Any]", self.scope["extensions"])[WRITE_NOW] = self.write_now
