@@ -1,5 +1,5 @@
 """uvicorn's protocols: answers that go out in one piece, heads that have a bound; WebSockets that end also where the peer
-reads nothing and take frames that are bytes already; and with both an application that hears of the server's end before
+reads nothing and take frames that are bytes already, a piece of what came at a time; and with both an application that hears of the server's end before
 its connections do."""
 
 from __future__ import annotations
@@ -7,10 +7,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event
 
 from breakers.asgi import WRITE_NOW
+from breakers.closing import OVERLOADED
+from breakers.flood import Flood
 
 LINGERS_S = 12.0
 """For what is still to be read, and the two seconds beyond the ten that uvicorn waits for a close to be answered."""
@@ -20,6 +25,9 @@ HEAD_WITHIN_S = 15.0
 """For the whole head of a request, from the connection or from what comes after an answer."""
 _REFUSED_LINGERS_S = 3.0
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+PIECE = 4096
+"""Bytes that a WebSocket takes in at once: some seven hundred frames at most, and milliseconds."""
+_LIGHT_BELOW = 256
 ENDING = "ending"
 """Under this name the lifespan's state has what is to be called once the server begins to end."""
 
@@ -147,16 +155,75 @@ class HttpProtocol(HttpToolsProtocol):
         super().shutdown()
 
 
+def _is_light(event: Event) -> bool:
+    """Whether it is a frame that brings the application no nearer to a message, or hardly."""
+    return isinstance(event, Frame) and (
+        event.opcode in (Opcode.PING, Opcode.PONG)
+        or (len(event.data) < _LIGHT_BELOW and not event.fin)
+    )
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
     """A transport closes only once its buffer is empty: a peer that never reads would keep it for ever. And who ended
     a conversation is not seen from its end: an agent that goes may say 1012 too."""
 
+    _unread = memoryview(b"")
+    """Of what was read, the part for which there was no turn yet. While there is any, nothing more is read."""
     _pong = b""
     """Owed to a peer that does not read: to the latest of its pings alone, as RFC 6455 (5.5.3) allows."""
 
     def shutdown(self) -> None:
         _tell_of_the_end(self.app_state)
         super().shutdown()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._flood = Flood()
+
+    def data_received(self, data: bytes) -> None:
+        self._unread = memoryview(bytes(self._unread) + data)
+        self._feed()
+
+    def _feed(self) -> None:
+        """Up to the piece with the end of a message; the rest in a later turn, once that was received. One read may be
+        forty thousand frames, for which all others would wait."""
+        while self._unread and not self.transport.is_closing():
+            if not self.close_sent and not self.queue.empty():
+                break
+            piece, self._unread = self._unread[:PIECE], self._unread[PIECE:]
+            super().data_received(bytes(piece))
+            if self.close_sent and self._unread:  # nobody receives any more
+                self.loop.call_soon(self._feed)
+                break
+        self._pause(bool(self._unread) or not (self.close_sent or self.queue.empty()))
+
+    def _pause(self, paused: bool) -> None:
+        if paused != self.read_paused and not self.transport.is_closing():
+            self.read_paused = paused
+            (self.transport.pause_reading if paused else self.transport.resume_reading)()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await super().receive()
+        if self._unread:
+            self._pause(True)
+            if self.queue.empty():
+                self.loop.call_soon(self._feed)
+        return message
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        rest, self._unread = self._unread, self._unread[:0]
+        if rest and self.conn.close_sent is None:
+            super().data_received(bytes(rest))  # what was said is heard
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        light = sum(map(_is_light, self.conn.events))
+        if light and self.handshake_complete and self._flood.is_more(light, now=self.loop.time()):
+            self.conn.events.clear()
+            self.conn.fail(OVERLOADED, "too many frames")
+            self.handle_parser_exception()
+            self.disconnected = True
+        super().handle_events()
 
     def handle_ping(self) -> None:
         if self.writable.is_set():
@@ -173,6 +240,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         cast("dict[str, Any]", self.scope["extensions"])[WRITE_NOW] = self.write_now
         await super().run_asgi()
+        self._feed()  # the peer's own close may be in it
         self.loop.call_later(LINGERS_S, self.transport.abort)
 
     def write_now(self, frame: bytes) -> bool:

@@ -29,6 +29,7 @@ from breakers.closing import (
     tell,
 )
 from breakers.errors import Overloaded, Unauthenticated
+from breakers.flood import Flood
 from breakers.ingest.bounds import BeyondBound
 from breakers.ingest.jobs import (
     Batch,
@@ -131,6 +132,7 @@ class _Conversation:
         self._session = Session(id=uuid.uuid4(), actor=actor)
         self._socket = AgentSocket(self._session, asgi.write_now_of(scope))
         self._room = asyncio.Semaphore(_FRAMES_MAX)
+        self._pings = Flood()
         self._acks: set[asyncio.Future[None]] = set()
         self._gone = asyncio.Event()
         """The agent, of whom something may be left to be read."""
@@ -217,6 +219,8 @@ class _Conversation:
             case Applied():
                 await self._report(effect)
             case Ping():
+                if self._pings.is_more(1, now=at):
+                    raise Close(OVERLOADED, "too many pings")
                 self._socket.clock.sent(effect.sent_at, now=now, at=at)
                 self._socket.owe(Pong())
             case Goodbye():

@@ -7,6 +7,7 @@ database before the accept, where a failure has no code to be told by.
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 import psycopg
@@ -25,6 +26,7 @@ from breakers.closing import (
     tell,
 )
 from breakers.errors import CallError, Unauthenticated
+from breakers.flood import Flood
 from breakers.keys import key_hash
 from breakers.live import frames
 from breakers.live.match import Limits, Match
@@ -136,9 +138,12 @@ class _Watching:
         self._end(Close(UNAUTHENTICATED, "rights have changed"))
 
     async def _read(self, limits: Limits) -> None:
+        flood = Flood()
         joining: asyncio.Task[None] | None = None
         try:
             while (message := await self._receive())["type"] != "websocket.disconnect":
+                if flood.is_more(1, now=time.monotonic()):
+                    raise Close(OVERLOADED, "too many frames")
                 try:
                     frame: Subscribe | Ping = _decode(message.get("text") or "")
                 except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:

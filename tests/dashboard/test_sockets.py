@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import pytest
 from websockets.frames import Frame, Opcode
 
-from dashboard.sockets import SocketProtocol
+from breakers.agents.session import Effect, Session
+from breakers.closing import OVERLOADED
+from breakers.flood import FRAMES_AT_ONCE
+from dashboard.sockets import PIECE, SocketProtocol
 from tests.support.web import Web
+
+HELLO = b'{"type":"hello","service":"orders","instance":"one","boot":"b","environment":"prod"}'
 
 
 class Peer:
@@ -25,9 +32,12 @@ class Peer:
         self._writer.write(Frame(opcode, data, fin).serialize(mask=True) * times)
 
     async def hear(self) -> tuple[Opcode, bytes]:
-        """The next frame, a short one."""
+        """The next frame, of less than 64 KiB."""
         head = await asyncio.wait_for(self._reader.readexactly(2), 30)
-        return Opcode(head[0] & 15), await self._reader.readexactly(head[1])
+        size = (
+            head[1] if head[1] < 126 else int.from_bytes(await self._reader.readexactly(2), "big")
+        )
+        return Opcode(head[0] & 15), await self._reader.readexactly(size)
 
 
 @asynccontextmanager
@@ -73,3 +83,60 @@ async def test_who_reads_nothing_is_owed_a_pong_to_its_latest_ping_alone(
         assert await reader.hear() == (Opcode.PONG, b"third")
         reader.say(Opcode.PING, b"fourth")
         assert await reader.hear() == (Opcode.PONG, b"fourth")
+
+
+FLOODS = {
+    "pings": (Opcode.PING, b"", True),
+    "pongs": (Opcode.PONG, b"", True),
+    "pings in text": (Opcode.TEXT, b'{"type":"ping"}', True),
+    "parts of a message": (Opcode.CONT, b"", False),
+}
+
+
+@pytest.mark.parametrize("path", ["/live/v1", "/agent/v1"])
+@pytest.mark.parametrize("name", FLOODS)
+async def test_a_flood_of_frames_that_say_nothing_is_ended(web: Web, path: str, name: str) -> None:
+    opcode, data, fin = FLOODS[name]
+    async with peer(web, path) as flooding:
+        if path == "/agent/v1":
+            flooding.say(Opcode.TEXT, HELLO)
+            assert (await flooding.hear())[0] is Opcode.TEXT
+        if opcode is Opcode.CONT:
+            flooding.say(Opcode.TEXT, b"", fin=False)
+        flooding.say(opcode, data, times=FRAMES_AT_ONCE + 100, fin=fin)
+
+        while (frame := await flooding.hear())[0] is not Opcode.CLOSE:
+            pass
+        assert int.from_bytes(frame[1][:2], "big") == OVERLOADED
+
+
+async def test_many_frames_that_come_at_once_are_all_heard_and_leave_others_their_turn(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, turn, heard = Session.receive, 0, Counter[int]()
+
+    def receive(session: Session, text: str, *, now: datetime) -> Effect:
+        heard[turn] += 1
+        return plain(session, text, now=now)
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        if not over:
+            loop.call_soon(count)
+
+    loop, over = asyncio.get_running_loop(), False
+    async with peer(web, "/agent/v1") as agent:
+        agent.say(Opcode.TEXT, HELLO)
+        assert (await agent.hear())[0] is Opcode.TEXT
+        monkeypatch.setattr(Session, "receive", receive)
+        count()
+
+        applied = b'{"type":"applied","breaker":"other","revision":1,"ok":true}'
+        agent.say(Opcode.TEXT, applied, times=5000)
+        agent.say(Opcode.TEXT, b'{"type":"ping"}')
+
+        assert await agent.hear() == (Opcode.TEXT, b'{"type":"pong"}')
+        over = True
+    assert heard.total() == 5001
+    assert max(heard.values()) <= PIECE / len(applied)
