@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import socket
 import sys
 from typing import Any
 
+import structlog
 import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
@@ -15,7 +18,9 @@ from dashboard.arguments import count
 from dashboard.arguments import port as port_number
 from dashboard.sockets import HttpProtocol, SocketProtocol
 
+_log = structlog.get_logger(__name__)
 STARTUP_FAILURE = 3
+OPEN_FILES_WANTED = 4096
 
 
 class Command(BaseCommand):
@@ -37,6 +42,7 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, host: str, port: int, workers: int, fd: int | None, **options: Any
     ) -> None:
+        allow_open_files()
         config = configuration(host=host, port=port, workers=workers)
         sock = socket.socket(fileno=fd) if fd is not None else config.bind_socket()
         if workers > 1:
@@ -46,6 +52,17 @@ class Command(BaseCommand):
         server.run(sockets=[sock])
         if not server.started:
             sys.exit(STARTUP_FAILURE)
+
+
+def allow_open_files() -> None:
+    """As many as this process, and those that it starts, may have: each agent and browser is one, and whoever comes
+    beyond them gets no answer at all."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS takes no "unlimited"
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed != resource.RLIM_INFINITY and allowed < OPEN_FILES_WANTED:
+        _log.warning("few open files allowed; raise the hard limit (ulimit -Hn)", limit=allowed)
 
 
 def configuration(*, host: str, port: int, workers: int) -> uvicorn.Config:
