@@ -1,6 +1,6 @@
 """uvicorn's protocols: answers that go out in one piece, heads that have a bound; WebSockets that end also where the peer
-reads nothing and take frames that are bytes already, a piece of what came at a time; and with both an application that hears of the server's end before
-its connections do."""
+reads nothing, take frames that are bytes already, and take in what came a piece at a time; and with both an application
+that hears of the server's end before its connections do."""
 
 from __future__ import annotations
 
