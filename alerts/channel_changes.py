@@ -72,7 +72,7 @@ def change_channel(
         )
         channel.name, channel.updated_at = name, now
         if enabled and not channel.enabled:
-            channel.failing_since = channel.last_failure = None
+            channel.failing_since = channel.last_failure = channel.last_took_ms = None
         if enabled:
             channel.disabled_why = None
         channel.enabled = enabled
@@ -140,7 +140,7 @@ def try_channel(channel: Channel, *, by: Actor, now: datetime) -> Tested:
     with transaction.atomic():
         row = Channel.objects.filter(pk=channel.pk, deleted_at=None)
         if ok:
-            row.update(last_failure=None, failing_since=None, foreseen=None)
+            row.update(last_failure=None, failing_since=None, foreseen=None, last_took_ms=took_ms)
         else:
             row.update(last_failure=outcome.detail[:500], foreseen=None)
         record(

@@ -1,7 +1,8 @@
-"""The threads that send: bounded, fair to channels that work, and without a database of their own.
+"""The threads that send: bounded, fair to channels that are quick, and without a database of their own.
 
-One thread claims and writes results; for each claim another sends and hands back what came of it. A
-channel that is failing has one attempt at a time, and all such channels together leave room for the rest.
+One thread claims and writes results; for each claim another sends and hands back what came of it. Channels
+known to be quick, those of which nothing is known, and those that fail or are slow have slots of their own, so
+that none waits for worse ones. An attempt that takes long counts as slow while it is still under way.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from django.db import InterfaceError, OperationalError
 
 from alerts.channels import Failed, Outcome
 from alerts.clock import database_now
-from alerts.deliver import Claimed, bury, claim_due, finish
+from alerts.deliver import SLOW_S, Claimed, Speed, bury, claim_due, finish
 
 SLOTS = 48
-EACH = 2
-"""Attempts at once for one channel that works."""
-FAILING_SLOTS = 16
+"""Attempts at once of each speed. Those under way that turn out slow leave their slot to others of their speed,
+until there are as many threads as all slots, and for channels known to be quick as many slots more."""
+EACH = {Speed.QUICK: 2, Speed.UNKNOWN: 1, Speed.SLOW: 1}
+"""Attempts at once for one channel."""
 _POLL_S = 0.25
 _log = structlog.get_logger(__name__)
 
@@ -31,11 +33,12 @@ _log = structlog.get_logger(__name__)
 class Couriers:
     """All attempts of this process. `run` may be called by anyone at any time."""
 
-    def __init__(self, *, slots: int = SLOTS, failing_slots: int = FAILING_SLOTS) -> None:
-        self._slots, self._failing_slots = slots, failing_slots
+    def __init__(self, *, slots: int = SLOTS, slow_s: float = SLOW_S) -> None:
+        self._slots, self._slow_s = slots, slow_s
         self._results: queue.SimpleQueue[tuple[Claimed, Outcome, int]] = queue.SimpleQueue()
         self._unwritten: list[tuple[Claimed, Outcome, int]] = []
-        self._in_flight: dict[tuple[int, int], Claimed] = {}
+        self._in_flight: dict[tuple[int, int], tuple[Claimed, float]] = {}
+        """With when it began, by the monotonic clock."""
         self._running = threading.Lock()
         self._again = threading.Event()
 
@@ -68,21 +71,30 @@ class Couriers:
             written += self._write(wait_s=_POLL_S)
 
     def _start_due(self) -> int:
-        now = database_now()
-        per_channel = Counter(one.channel_id for one in self._in_flight.values())
-        busy = [channel for channel, n in per_channel.items() if n >= EACH]
-        claimed = claim_due(
-            now=now, limit=self._slots - len(self._in_flight), each=EACH, failing=False, busy=busy
-        )
-        failing = sum(one.failing for one in self._in_flight.values())
-        room = min(self._failing_slots - failing, self._slots - len(self._in_flight) - len(claimed))
-        claimed += claim_due(now=now, limit=room, each=1, failing=True, busy=list(per_channel))
-        for one in claimed:
-            self._start(one)
-        return len(claimed)
+        now, started = database_now(), 0
+        for speed in Speed:
+            used, busy = self._under_way()
+            threads = self._slots * (len(Speed) + (speed is Speed.QUICK))
+            room = min(self._slots - used[speed], threads - len(self._in_flight))
+            claimed = claim_due(now=now, limit=room, each=EACH[speed], speed=speed, busy=busy)
+            for one in claimed:
+                self._start(one)
+            started += len(claimed)
+        return started
+
+    def _under_way(self) -> tuple[Counter[Speed], list[int]]:
+        """How many there are of each speed by now, and the channel of each; a slow one is all its channel may have."""
+        used: Counter[Speed] = Counter()
+        busy: list[int] = []
+        slow = time.monotonic() - self._slow_s
+        for one, began in self._in_flight.values():
+            speed = Speed.SLOW if began < slow else one.speed
+            used[speed] += 1
+            busy += [one.channel_id] * (EACH[Speed.QUICK] if speed is Speed.SLOW else 1)
+        return used, busy
 
     def _start(self, one: Claimed) -> None:
-        self._in_flight[one.id, one.fence] = one
+        self._in_flight[one.id, one.fence] = one, time.monotonic()
         if one.ready is not None:
             self._results.put((one, one.ready, 0))
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -36,13 +37,41 @@ DISABLE_AFTER = timedelta(days=5)
 _BREAKERS_MAX = 20
 _log = structlog.get_logger(__name__)
 
-# Of each channel a few, so that thousands that wait for a dead one hide nobody else's; first tries
-# before repeated ones; none while an earlier message of its incident and channel is unfinished.
+
+SLOW_S = 3.0
+
+
+class Speed(StrEnum):
+    """For how long an attempt is likely to hold a slot, by the channel's last one."""
+
+    QUICK = "quick"
+    UNKNOWN = "unknown"
+    """There was none, or none since it was switched on."""
+    SLOW = "slow"
+    """It failed, or took longer than SLOW_S."""
+
+
+# Channels take turns: those with the fewest attempts under way, and of these whose last one ended longest ago. By
+# when deliveries came due, the largest backlog would always be first. Nothing of a delivery is in that order, so
+# that channels beyond the limit are not looked at. Of each channel a few: first tries before repeated ones; none
+# while an earlier message of its incident and channel is unfinished.
 _DUE = """
 SELECT d.id
-FROM channel c
+FROM (
+    SELECT c.id, c.last_attempt_at, coalesce(b.under_way, 0) AS under_way
+    FROM channel c
+    LEFT JOIN (
+        SELECT channel_id, count(*) AS under_way FROM unnest(%(busy)s::bigint[]) AS u (channel_id) GROUP BY 1
+    ) b ON b.channel_id = c.id
+    WHERE c.enabled AND %(speed)s = CASE
+        WHEN c.failing_since IS NOT NULL OR c.last_took_ms > %(slow_ms)s THEN 'slow'
+        WHEN c.last_took_ms IS NULL THEN 'unknown'
+        ELSE 'quick' END
+      AND coalesce(b.under_way, 0) < %(each)s
+    ORDER BY under_way, c.last_attempt_at NULLS FIRST, c.id
+) c
 CROSS JOIN LATERAL (
-    SELECT d.id, d.attempts > 0 AS again, d.due_at
+    SELECT d.id
     FROM delivery d
     WHERE d.channel_id = c.id AND d.status = 'pending' AND d.due_at <= %(now)s
       AND (d.leased_until IS NULL OR d.leased_until <= %(now)s)
@@ -50,11 +79,10 @@ CROSS JOIN LATERAL (
           SELECT FROM delivery e
           WHERE e.incident_id = d.incident_id AND e.channel_id = d.channel_id AND e.id < d.id
             AND e.status = 'pending')
-    ORDER BY again, d.due_at, d.id
-    LIMIT %(each)s
+    ORDER BY d.attempts > 0, d.due_at, d.id
+    LIMIT %(each)s - c.under_way
 ) d
-WHERE c.enabled AND (c.failing_since IS NOT NULL) = %(failing)s AND NOT c.id = ANY(%(busy)s)
-ORDER BY d.again, d.due_at, d.id
+ORDER BY c.under_way, c.last_attempt_at NULLS FIRST, c.id
 LIMIT %(limit)s
 """
 
@@ -66,28 +94,36 @@ class Claimed:
     id: int
     fence: int
     channel_id: int
-    failing: bool
+    speed: Speed
     kind: Kind | None
     parcel: Parcel | None
     ready: Outcome | None
 
 
 def claim_due(
-    *, now: datetime, limit: int, each: int, failing: bool, busy: Collection[int] = ()
+    *, now: datetime, limit: int, each: int, speed: Speed, busy: Collection[int] = ()
 ) -> list[Claimed]:
-    """At most `limit` deliveries, `each` of one channel, of channels that are failing or of those that are not."""
+    """At most `limit` deliveries to channels of one speed; `each` of one channel, with those that are under
+    way: `busy` names its channel for each of them."""
     if limit <= 0:
         return []
     with connection.cursor() as cursor:
         cursor.execute(
             _DUE,
-            {"now": now, "limit": limit, "each": each, "failing": failing, "busy": list(busy)},
+            {
+                "now": now,
+                "limit": limit,
+                "each": each,
+                "speed": speed,
+                "slow_ms": SLOW_S * 1000,
+                "busy": list(busy),
+            },
         )
         ids = [number for (number,) in cursor.fetchall()]
-    return [one for one in (_claim(number, failing, now) for number in ids) if one is not None]
+    return [one for one in (_claim(number, speed, now) for number in ids) if one is not None]
 
 
-def _claim(delivery_id: int, failing: bool, now: datetime) -> Claimed | None:
+def _claim(delivery_id: int, speed: Speed, now: datetime) -> Claimed | None:
     """Takes one, unless another worker was first."""
     with transaction.atomic():
         row = (
@@ -108,7 +144,7 @@ def _claim(delivery_id: int, failing: bool, now: datetime) -> Claimed | None:
         if kind is not None:
             parcel, problem = _packed(row, kind, now)
     ready = Failed(None, problem) if problem else None
-    return Claimed(row.pk, row.fence, row.channel_id, failing, kind, parcel, ready)
+    return Claimed(row.pk, row.fence, row.channel_id, speed, kind, parcel, ready)
 
 
 def _packed(row: Delivery, kind: Kind, now: datetime) -> tuple[Parcel | None, str]:
@@ -168,7 +204,7 @@ def finish(claimed: Claimed, outcome: Outcome, *, took_ms: int, now: datetime, l
     """Writes the result of an attempt, if the claim still stands; the channel's row comes first."""
     with transaction.atomic():
         channel = Channel.objects.select_for_update(no_key=True).get(pk=claimed.channel_id)
-        _note_on_channel(channel, outcome, now)
+        _note_on_channel(channel, outcome, took_ms, now)
         row = (
             Delivery.objects.select_for_update(no_key=True)
             .filter(pk=claimed.id, fence=claimed.fence, status=DeliveryStatus.PENDING)
@@ -222,13 +258,21 @@ def _newer(row: Delivery) -> Delivery | None:
     return later.order_by("-pk").first()
 
 
-def _note_on_channel(channel: Channel, outcome: Outcome, now: datetime) -> None:
+def _note_on_channel(channel: Channel, outcome: Outcome, took_ms: int, now: datetime) -> None:
     failed = isinstance(outcome, Failed)
     since = (channel.failing_since or now) if failed else None
-    why = outcome.detail[:500] if failed else None
-    if (since, why, None) != (channel.failing_since, channel.last_failure, channel.foreseen):
-        channel.failing_since, channel.last_failure, channel.foreseen = since, why, None
-        channel.save(update_fields=["failing_since", "last_failure", "foreseen"])
+    channel.failing_since, channel.foreseen = since, None
+    channel.last_failure = outcome.detail[:500] if failed else None
+    channel.last_attempt_at, channel.last_took_ms = now, took_ms
+    channel.save(
+        update_fields=[
+            "failing_since",
+            "last_failure",
+            "foreseen",
+            "last_attempt_at",
+            "last_took_ms",
+        ]
+    )
     if not isinstance(outcome, Failed) or since is None or not channel.enabled:
         return
     if outcome.gone:

@@ -25,6 +25,10 @@ class Channel(models.Model):
     """The first failed delivery with no success after it."""
     last_failure = models.CharField(max_length=500, null=True)
     """Why the last attempt failed, be it a delivery's or a test's; null: it did not, or there was none."""
+    last_attempt_at = models.DateTimeField(null=True)
+    """When the last attempt at a delivery ended; null: there was none."""
+    last_took_ms = models.PositiveIntegerField(null=True)
+    """How long it took, or a test since then that succeeded; null: nothing is known."""
     foreseen = models.CharField(max_length=500, null=True)
     """Why its messages would be refused here, as it was judged when it was made or changed; an attempt knows better."""
     environments = ArrayField(models.CharField(max_length=NAME_MAX), null=True)

@@ -1,4 +1,4 @@
-"""Sending in threads: bounded, and fair to channels that work."""
+"""Sending in threads: bounded, and fair to channels that are quick."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ class BlackHole:
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0), backlog=200)
-        self._held: list[socket.socket] = []
+        self.held: list[socket.socket] = []
         self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}/"
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
         try:
             while True:
-                self._held.append(self._server.accept()[0])
+                self.held.append(self._server.accept()[0])
         except OSError:
             return
 
     def close(self) -> None:
         """Whoever waits is cut off, and whoever comes is refused."""
         self._server.close()
-        for peer in self._held:
+        for peer in self.held:
             peer.close()
 
 
@@ -79,6 +79,50 @@ def test_ten_dead_channels_never_delay_a_live_one(
     finally:
         # Nothing more is due then, and what is under way ends.
         Channel.objects.exclude(pk=live.pk).update(enabled=False)
+        black_hole.close()
+        runner.join()
+
+
+@pytest.mark.parametrize(
+    ("took_ms", "slow_s"),
+    [
+        pytest.param(None, 60.0, id="never tried before"),
+        pytest.param(13_000, 60.0, id="slow, as the last time"),
+        pytest.param(5, 0.05, id="quick until now"),
+    ],
+)
+def test_more_slow_channels_than_there_are_slots_never_delay_a_quick_one(
+    black_hole: BlackHole,
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+    took_ms: int | None,
+    slow_s: float,
+):
+    monkeypatch.setattr(outbound.post, "__kwdefaults__", {"total_s": 90.0})
+    httpserver.expect_request("/hook").respond_with_data("", status=200)
+    slow = [make_channel(kind="webhook", config={"url": black_hole.url}) for _ in range(3)]
+    quick = make_channel(kind="webhook", config={"url": httpserver.url_for("/hook")})
+    Channel.objects.update(last_took_ms=took_ms)
+    Channel.objects.filter(pk=quick.pk).update(last_took_ms=5)
+    make_rule(channels=slow, matchers=['target="slow"'])
+    make_rule(channels=[quick], matchers=['target=~"quick.*"'])
+    happens(make_breaker(target="slow"), "open")
+    evaluate_pending()
+    couriers = Couriers(slots=2, slow_s=slow_s)
+
+    runner = threading.Thread(target=couriers.run, kwargs={"budget_s": 60})
+    runner.start()
+    try:
+        eventually(lambda: len(black_hole.held) >= 2)
+        for number in range(4):
+            happens(make_breaker(target=f"quick-{number}"), "open")
+        evaluate_pending()
+        eventually(
+            lambda: Delivery.objects.filter(channel=quick, status="sent").count() == 4, within=20
+        )
+        assert not Attempt.objects.exclude(delivery__channel=quick).exists()
+    finally:
+        Channel.objects.exclude(pk=quick.pk).update(enabled=False)
         black_hole.close()
         runner.join()
 

@@ -12,7 +12,7 @@ from werkzeug import Request, Response
 from alerts.channel_changes import change_channel
 from alerts.channels import Failed, Sent
 from alerts.clock import database_now
-from alerts.deliver import Claimed, bury, claim_due, finish, retry_delivery
+from alerts.deliver import Claimed, Speed, bury, claim_due, finish, retry_delivery
 from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
 from alerts.incidents import acknowledge_incident, resolve_incident
@@ -25,9 +25,8 @@ pytestmark = pytest.mark.django_db
 DOWN, OK = Failed(503, "Answered 503."), Sent(200, "Answered 200.")
 
 
-def due(now: datetime, *, failing: bool | None = None, each: int = 50) -> list[Claimed]:
-    kinds = (False, True) if failing is None else (failing,)
-    return [one for kind in kinds for one in claim_due(now=now, limit=100, each=each, failing=kind)]
+def due(now: datetime, *, each: int = 50) -> list[Claimed]:
+    return [one for speed in Speed for one in claim_due(now=now, limit=100, each=each, speed=speed)]
 
 
 def attempt(now: datetime, outcome: Sent | Failed) -> list[str]:
@@ -297,6 +296,65 @@ def test_few_of_one_channel_are_claimed_at_a_time(channel: Channel):
     claimed = due(later(3), each=2)
 
     assert sorted(one.channel_id for one in claimed) == sorted([channel.pk] * 2 + [other.pk] * 2)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "took_ms", "speed"),
+    [
+        (OK, 3000, Speed.QUICK),
+        (OK, 3001, Speed.SLOW),
+        (DOWN, 5, Speed.SLOW),
+    ],
+)
+def test_a_channel_is_as_quick_as_its_last_attempt(
+    channel: Channel, outcome: Sent | Failed, took_ms: int, speed: Speed
+):
+    make_rule(channels=[channel])
+    for target in "ab":
+        happens(make_breaker(target=target), "open")
+    evaluate_pending()
+
+    (first,) = claim_due(now=later(0), limit=9, each=1, speed=Speed.UNKNOWN)
+    finish(first, outcome, took_ms=took_ms, now=later(0), luck=0.5)
+
+    claimed = {
+        one: len(claim_due(now=later(0), limit=9, each=1, speed=one)) for one in reversed(Speed)
+    }
+    assert claimed == {Speed.QUICK: 0, Speed.UNKNOWN: 0, Speed.SLOW: 0} | {speed: 1}
+
+
+def test_channels_take_turns_however_much_waits_for_one(channel: Channel):
+    other = make_channel(kind="webhook", config={"url": "http://127.0.0.1:1/"})
+    Channel.objects.update(last_took_ms=5, last_attempt_at=later(-60))
+    for targets, channels in (("abcd", [channel]), ("ef", [other])):
+        make_rule(channels=channels, matchers=[f'target=~"[{targets}]"'])
+        for target in targets:
+            happens(make_breaker(target=target), "open")
+    evaluate_pending()
+    Delivery.objects.filter(channel=channel).update(due_at=later(-30))
+
+    turns = []
+    for _ in range(6):
+        (one,) = claim_due(now=later(0), limit=1, each=1, speed=Speed.QUICK)
+        finish(one, OK, took_ms=5, now=later(0), luck=0.5)
+        turns.append(one.channel_id)
+
+    assert turns == [channel.pk, other.pk] * 2 + [channel.pk] * 2
+
+
+def test_a_channel_with_attempts_under_way_lets_others_go_first_and_has_few(channel: Channel):
+    other = make_channel()
+    for target in "abc":
+        happens(make_breaker(target=target), "open")
+    make_rule(channels=[channel, other])
+    evaluate_pending()
+
+    def claimed(busy: list[int]) -> list[int]:
+        found = claim_due(now=later(3), limit=2, each=2, speed=Speed.UNKNOWN, busy=busy)
+        return [one.channel_id for one in found]
+
+    assert claimed([channel.pk]) == [other.pk] * 2
+    assert claimed([channel.pk, other.pk, other.pk]) == [channel.pk]
 
 
 def test_a_channel_whose_secrets_cannot_be_read_fails_in_words(channel: Channel, settings):

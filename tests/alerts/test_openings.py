@@ -10,7 +10,7 @@ from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 
 from alerts.clock import database_now
-from alerts.deliver import claim_due
+from alerts.deliver import Speed, claim_due
 from alerts.evaluate import evaluate_pending
 from breakers.models import Breaker, BreakerInstance
 from tests.alerts.api.callers import Caller
@@ -43,7 +43,7 @@ def opens(
 def mailed() -> EmailMultiAlternatives:
     make_rule(severity="critical", channels=[make_channel()])
     evaluate_pending()
-    (due,) = claim_due(now=database_now() + GATHERED, limit=9, each=9, failing=False)
+    (due,) = claim_due(now=database_now() + GATHERED, limit=9, each=9, speed=Speed.UNKNOWN)
     assert due.kind is not None
     assert due.parcel is not None
     due.kind.send(due.parcel)
@@ -75,11 +75,11 @@ def test_a_mail_waits_for_the_instances_that_open_just_after_the_first() -> None
     opens(breaker, "orders-1")
     evaluate_pending()
 
-    assert claim_due(now=database_now(), limit=9, each=9, failing=False) == []
+    assert claim_due(now=database_now(), limit=9, each=9, speed=Speed.UNKNOWN) == []
     opens(breaker, "orders-2", "orders-3")
     evaluate_pending()
 
-    (due,) = claim_due(now=database_now() + GATHERED, limit=9, each=9, failing=False)
+    (due,) = claim_due(now=database_now() + GATHERED, limit=9, each=9, speed=Speed.UNKNOWN)
     assert due.parcel is not None
     assert "open on 3 of 3 instances" in json.loads(due.parcel.body)["subject"]
 
@@ -130,7 +130,7 @@ def test_a_webhooks_summary_says_the_same_of_a_lone_breaker() -> None:
     began = opens(breaker, *THREE)
     evaluate_pending()
 
-    (due,) = claim_due(now=database_now(), limit=9, each=9, failing=False)
+    (due,) = claim_due(now=database_now(), limit=9, each=9, speed=Speed.UNKNOWN)
 
     assert due.parcel is not None
     assert json.loads(due.parcel.body)["data"]["incident"]["summary"] == (

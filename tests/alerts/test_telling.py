@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alerts.clock import database_now
-from alerts.deliver import claim_due
+from alerts.deliver import Speed, claim_due
 from alerts.evaluate import evaluate_pending
 from alerts.models import Channel
 from breakers.models import Breaker, BreakerInstance, Instance, Override
@@ -38,7 +38,7 @@ def is_lost(breaker: Breaker, *instances: str) -> None:
 def told() -> tuple[str, str]:
     """The text of the mail, and the webhook's summary; the channels are there already."""
     evaluate_pending()
-    due = claim_due(now=database_now() + timedelta(seconds=2), limit=9, each=9, failing=False)
+    due = claim_due(now=database_now() + timedelta(seconds=2), limit=9, each=9, speed=Speed.UNKNOWN)
     bodies = [json.loads(one.parcel.body) for one in due if one.parcel is not None]
     (mail,) = [body["text"] for body in bodies if "text" in body]
     (hook,) = [body["data"]["incident"]["summary"] for body in bodies if "data" in body]

@@ -25,7 +25,7 @@ from werkzeug import Request, Response
 
 from alerts.channels import Failed, Outcome, Sent
 from alerts.clock import database_now
-from alerts.deliver import Claimed, bury, claim_due, finish
+from alerts.deliver import Claimed, Speed, bury, claim_due, finish
 from alerts.evaluate import evaluate_pending
 from alerts.incidents import acknowledge_incident, end_incident
 from alerts.models import Channel, Delivery, Incident
@@ -175,9 +175,9 @@ class Deliveries(RuleBasedStateMachine):
         else:
             acknowledge_incident(incident.pk, by=make_actor(), note="", now=database_now())
 
-    @rule(failing=st.booleans(), each=st.integers(1, 3))
-    def a_worker_claims(self, failing: bool, each: int) -> None:
-        for one in claim_due(now=self._at(), limit=10, each=each, failing=failing):
+    @rule(speed=st.sampled_from(Speed), each=st.integers(1, 3))
+    def a_worker_claims(self, speed: Speed, each: int) -> None:
+        for one in claim_due(now=self._at(), limit=10, each=each, speed=speed):
             assert one.parcel is not None
             assert self.ids.setdefault(one.id, one.parcel.id) == one.parcel.id
             assert self.bodies.setdefault(one.id, one.parcel.body) == one.parcel.body
@@ -244,8 +244,8 @@ class Deliveries(RuleBasedStateMachine):
         for _ in range(50):
             self.now += timedelta(seconds=4000)
             bury(self._at())
-            for failing in (True, False):
-                for one in claim_due(now=self._at(), limit=50, each=9, failing=failing):
+            for speed in Speed:
+                for one in claim_due(now=self._at(), limit=50, each=9, speed=speed):
                     row = Delivery.objects.get(pk=one.id)
                     assert row.incident_id is not None
                     self.received[row.incident_id, row.channel_id].append(one.id)

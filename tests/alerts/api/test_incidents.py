@@ -6,7 +6,7 @@ import pytest
 
 from alerts.channels import Failed
 from alerts.clock import database_now
-from alerts.deliver import claim_due, finish
+from alerts.deliver import Speed, claim_due, finish
 from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
 from alerts.models import Delivery, Incident
@@ -171,7 +171,7 @@ def test_deliveries_tell_each_attempt_and_a_dead_one_is_revived():
     make_rule(channels=[make_channel("hook", kind="webhook", config={"url": "http://x.example/"})])
     fire()
     now = database_now()
-    (claimed,) = claim_due(now=now, limit=9, each=9, failing=False)
+    (claimed,) = claim_due(now=now, limit=9, each=9, speed=Speed.UNKNOWN)
     finish(claimed, Failed(550, "Refused.", final=True), took_ms=12, now=now, luck=0)
     call = Caller()
 

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from alerts.deliver import claim_due, finish
+from alerts.deliver import Speed, claim_due, finish
 from alerts.evaluate import evaluate_pending
 from breakers.models import Role
 from tests.support.make import happens, make_breaker, make_channel, make_rule
@@ -29,7 +29,7 @@ def test_mail_that_reaches_nobody_counts_as_no_delivery(
     happens(make_breaker("catalog", target="catalog"), "open")
     evaluate_pending()
     later = timezone.now() + timedelta(minutes=1)
-    for claimed in claim_due(now=later, limit=10, each=10, failing=False):
+    for claimed in claim_due(now=later, limit=10, each=10, speed=Speed.UNKNOWN):
         assert claimed.parcel is not None
         assert claimed.kind is not None
         finish(claimed, claimed.kind.send(claimed.parcel), took_ms=1, now=later, luck=0.5)
