@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from breakers.bodies import FREE_MAX, Share
 from breakers.errors import CallError, Invalid, TryLater, Unauthenticated
 
 Scope = MutableMapping[str, Any]
@@ -65,13 +66,18 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-async def read_body(scope: Scope, receive: Receive, *, limit: int = BODY_MAX) -> bytes:
-    """The whole body, bounded in size and in time. Raises TooLarge, Stalled, Disconnected."""
-    length = header(scope, b"content-length") or ""
-    if length.isascii() and length.isdigit() and int(length) > limit:
+async def read_body(
+    scope: Scope, receive: Receive, share: Share, *, limit: int = BODY_MAX
+) -> bytes:
+    """The whole body, bounded in size and in time, once there is room for it. Raises TooLarge, NoRoom, Stalled, Disconnected."""
+    announced = _announced(scope, limit)
+    if announced > limit:
         if header(scope, b"expect") is None:  # else nothing is sent before we ask for it
             await _discard(receive)
         raise _too_large(limit)
+    if announced > FREE_MAX:
+        # Before a byte is asked for: the server stops reading from who waits.
+        await share.take(announced)
     chunks: list[bytes] = []
     size = 0
     try:
@@ -89,6 +95,7 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int = BODY_MAX) ->
                     break
                 chunks.append(chunk)
                 if not more:
+                    share.keep(size)
                     return b"".join(chunks)
                 timer.reschedule(min(last, loop.time() + CHUNK_WITHIN_S))
     except TimeoutError as problem:
@@ -97,6 +104,14 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int = BODY_MAX) ->
     if more:
         await _discard(receive)
     raise _too_large(limit)
+
+
+def _announced(scope: Scope, limit: int) -> int:
+    """How many bytes come; `limit` where that is not said."""
+    length = header(scope, b"content-length")
+    if length is not None and length.isascii() and length.isdigit():
+        return int(length)
+    return 0 if header(scope, b"transfer-encoding") is None else limit
 
 
 async def _discard(receive: Receive) -> None:
@@ -133,9 +148,15 @@ async def answer_problem(send: Send, problem: CallError, **more: Any) -> None:
         "status": problem.status,
         "detail": problem.detail,
     }
-    headers: list[tuple[bytes, bytes]] = []
     if isinstance(problem, Invalid):
         body["errors"] = [{"loc": list(error.loc), "msg": error.msg} for error in problem.errors]
+    headers = headers_of(problem)
+    await answer(send, problem.status, encode(body | more), media=PROBLEM, headers=headers)
+
+
+def headers_of(problem: CallError) -> Headers:
+    """What goes with its status."""
+    headers: list[tuple[bytes, bytes]] = []
     if isinstance(problem, TryLater):
         headers.append((b"retry-after", str(problem.retry_after).encode()))
     if isinstance(problem, Unauthenticated):
@@ -144,4 +165,4 @@ async def answer_problem(send: Send, problem: CallError, **more: Any) -> None:
         headers.append((b"allow", problem.detail.encode()))
     if isinstance(problem, TooLarge | Stalled):
         headers.append((b"connection", b"close"))  # what is left of the body is not read
-    await answer(send, problem.status, encode(body | more), media=PROBLEM, headers=headers)
+    return headers

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from breakers.agents.app import AgentApp
 from breakers.agents.hub import AgentHub
 from breakers.agents.liveness import Liveness
 from breakers.agents.longpoll import TURNS, AppliedApp, DesiredApp
 from breakers.agents.waiting import Waiting
+from breakers.bodies import Bodies
 from breakers.db import make_pool
 from breakers.ingest.app import IngestApp
 from breakers.ingest.effects import Effects
@@ -37,11 +39,15 @@ class Runtime:
         self.waiting = Waiting(pool=self.pool, bus=self.bus, hub=self.agents, rights=self.rights)
         self.liveness = Liveness(pool=self.pool, writer=self.writer)
         pace = Pace()
-        self.ingest_app = IngestApp(keyring=self.keyring, writer=self.writer, pace=pace)
-        self.otlp_logs_app = LogsApp(keyring=self.keyring, writer=self.writer, pace=pace)
-        self.otlp_metrics_app = MetricsApp(
-            keyring=self.keyring, writer=self.writer, pace=pace, pool=self.pool
-        )
+        taking: dict[str, Any] = {
+            "keyring": self.keyring,
+            "writer": self.writer,
+            "pace": pace,
+            "bodies": Bodies(),
+        }
+        self.ingest_app = IngestApp(**taking)
+        self.otlp_logs_app = LogsApp(**taking)
+        self.otlp_metrics_app = MetricsApp(**taking, pool=self.pool)
         self.agent_app = AgentApp(
             keyring=self.keyring,
             writer=self.writer,

@@ -19,9 +19,11 @@ from breakers.asgi import (
     TooLarge,
     answer,
     answer_problem,
+    headers_of,
     read_body,
 )
-from breakers.errors import CallError, Overloaded
+from breakers.bodies import ROOM_WITHIN_S, Bodies, NoRoom
+from breakers.errors import CallError
 
 CALLS_MAX = 64
 """At once in one process: a few of those fit into what PostgreSQL serves."""
@@ -29,34 +31,26 @@ ACTING_MAX = 32
 """Of them that may change something, and so wait for each other's locks: the rest is for those that only read."""
 ALIKE_MAX = 8
 """Of those that are on one path, which may all wait for one lock."""
-ROOM_WITHIN_S = 5.0
 _PLAIN = b"text/plain; charset=utf-8"
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
 def bounded(application: Application) -> Application:
     """The application, which is called once the body is there and within bounds, and there is room."""
-    room = Room()
+    bodies, room = Bodies(), Room()
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body = await read_body(scope, receive)
+            with bodies.share() as share:
+                body = await read_body(scope, receive, share)
+                async with room.place(scope):
+                    await application(scope, _again(body, receive), send)
         except Disconnected:
             return
-        except (TooLarge, Stalled) as problem:
-            await _refuse(scope, send, problem)
-            return
-        try:
-            async with room.place(scope):
-                await application(scope, _again(body, receive), send)
-        except NoRoom as problem:
+        except (TooLarge, Stalled, NoRoom) as problem:
             await _refuse(scope, send, problem)
 
     return serve
-
-
-class NoRoom(Overloaded):
-    """Others are being answered, and none of them was done in time."""
 
 
 class Room:
@@ -102,11 +96,5 @@ async def _refuse(scope: Scope, send: Send, problem: CallError) -> None:
     if scope["path"].startswith("/api/"):
         await answer_problem(send, problem)
         return
-    # What is left of the body is not read.
-    await answer(
-        send,
-        problem.status,
-        f"{problem.title}.\n".encode(),
-        media=_PLAIN,
-        headers=[(b"connection", b"close")],
-    )
+    told = f"{problem.title}.\n".encode()
+    await answer(send, problem.status, told, media=_PLAIN, headers=headers_of(problem))

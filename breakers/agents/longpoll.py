@@ -24,6 +24,7 @@ from breakers.agents.hub import HEARTBEAT_S, AgentHub
 from breakers.agents.polled import Heard, Names, Place, Question, Said
 from breakers.agents.session import warnings_of
 from breakers.agents.waiting import Look, News, Outcome, Waiter, Waiting
+from breakers.bodies import Bodies
 from breakers.db import Pool
 from breakers.desired.converge import owed, part_of
 from breakers.errors import (
@@ -257,13 +258,18 @@ class AppliedApp(AgentEndpoint):
         super().__init__(**shared)
         self._writer = writer
         self._bus = bus
+        self._bodies = Bodies()
 
     async def _answer(
         self, actor: Actor, scope: asgi.Scope, receive: asgi.Receive
     ) -> Mapping[str, Any]:
         if media_type(scope) != "application/json":
             raise asgi.UnsupportedType("Send application/json.")
-        said = Said.read(await read_body(scope, receive, limit=asgi.BODY_MAX), actor)
+        with self._bodies.share() as share:
+            body = await read_body(scope, receive, share, limit=asgi.BODY_MAX)
+            return await self._heard(Said.read(body, actor), actor)
+
+    async def _heard(self, said: Said, actor: Actor) -> Mapping[str, Any]:
         self._admit(actor, said.names, weight=1 + len(said.applied))
         async with asyncio.timeout(_COMMIT_S):
             service, instance, known, warnings = await self._present(said, actor)

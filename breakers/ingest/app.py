@@ -10,6 +10,7 @@ from typing import Any
 
 from breakers import asgi
 from breakers.access import Actor
+from breakers.bodies import Bodies, Share
 from breakers.errors import CallError, Overloaded
 from breakers.ingest.endpoint import (
     IngestEndpoint,
@@ -40,19 +41,24 @@ class IngestApp(IngestEndpoint):
     would not hear that PostgreSQL has done its part and waits for more.
     """
 
-    def __init__(self, *, keyring: Keyring, writer: Writer, pace: Pace) -> None:
-        super().__init__(keyring=keyring, writer=writer, pace=pace)
+    def __init__(self, *, keyring: Keyring, writer: Writer, pace: Pace, bodies: Bodies) -> None:
+        super().__init__(keyring=keyring, writer=writer, pace=pace, bodies=bodies)
         self._reading = asyncio.Lock()
         self._unread = 0
         """Events of the requests that wait for their turn to be looked at."""
 
     async def _take(
-        self, actor: Actor, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
+        self,
+        actor: Actor,
+        scope: asgi.Scope,
+        receive: asgi.Receive,
+        send: asgi.Send,
+        share: Share,
     ) -> None:
         split = formats().get(media_type(scope))
         if split is None:
             raise asgi.UnsupportedType(f"Send one of {', '.join(sorted(formats()))}.")
-        body = await read_body(scope, receive, limit=asgi.BODY_MAX)
+        body = await read_body(scope, receive, share, limit=asgi.BODY_MAX)
         try:
             items = split(body, lambda name: asgi.header(scope, name))
         except FormatError as problem:

@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from breakers import asgi
 from breakers.access import Actor
+from breakers.bodies import Bodies, Share
 from breakers.errors import CallError, Forbidden, Overloaded, TooFast
 from breakers.ingest.gzip import BadGzip, expand
 from breakers.ingest.jobs import Batch, Outcome, Refused, Stored
@@ -37,10 +38,11 @@ class OutsideLimits(CallError):
 class IngestEndpoint(ABC):
     """A bare ASGI application for one POST; a subclass says what its body and its answer are."""
 
-    def __init__(self, *, keyring: Keyring, writer: Writer, pace: Pace) -> None:
+    def __init__(self, *, keyring: Keyring, writer: Writer, pace: Pace, bodies: Bodies) -> None:
         self._keyring = keyring
         self._writer = writer
         self._pace = pace
+        self._bodies = bodies
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         try:
@@ -49,7 +51,9 @@ class IngestEndpoint(ABC):
             actor = await self._keyring.actor_of(scope)
             if Scope.INGEST not in actor.can:
                 raise Forbidden("This key lacks the scope “ingest”.")
-            await self._take(actor, scope, receive, send)
+            # Until the answer: what waits to be stored is as large as the body was.
+            with self._bodies.share() as share:
+                await self._take(actor, scope, receive, send, share)
         except asgi.Disconnected:
             return
         except CallError as problem:
@@ -61,7 +65,12 @@ class IngestEndpoint(ABC):
 
     @abstractmethod
     async def _take(
-        self, actor: Actor, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
+        self,
+        actor: Actor,
+        scope: asgi.Scope,
+        receive: asgi.Receive,
+        send: asgi.Send,
+        share: Share,
     ) -> None:
         """From the body to the answer, for a caller who may. Raises CallError."""
 
@@ -95,12 +104,12 @@ def media_type(scope: asgi.Scope) -> str:
     return (asgi.header(scope, b"content-type") or "").partition(";")[0].strip().lower()
 
 
-async def read_body(scope: asgi.Scope, receive: asgi.Receive, *, limit: int) -> bytes:
+async def read_body(scope: asgi.Scope, receive: asgi.Receive, share: Share, *, limit: int) -> bytes:
     """The body of at most `limit` bytes, also once it is expanded. Raises CallError."""
     encoding = (asgi.header(scope, b"content-encoding") or "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise asgi.UnsupportedType("Send the body as it is, or with gzip.")
-    body = await asgi.read_body(scope, receive, limit=limit)
+    body = await asgi.read_body(scope, receive, share, limit=limit)
     if encoding == "identity":
         return body
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+import httpx2
 import psycopg
 import pytest
 from django.conf import settings
 
 from breakers import asgi
+from breakers import bodies as held
 from breakers.asgi import BODY_MAX, Message, Receive, Scope, Send
 from dashboard import bodies
 from dashboard.bodies import CALLS_MAX, bounded
@@ -84,6 +86,79 @@ async def test_a_body_that_stalls_is_given_up(
     assert head.startswith(b"HTTP/1.1 408")
     assert (b"application/problem+json" in head) == (path == API)
     assert b"did not arrive in time" in body
+
+
+@pytest.fixture
+def one_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, and who finds no room is told so soon."""
+    monkeypatch.setattr(held, "BYTES_MAX", BODY_MAX)
+    monkeypatch.setattr(held, "ROOM_WITHIN_S", 0.05)
+
+
+@pytest.mark.parametrize("path", [API, PAGE])
+@pytest.mark.usefixtures("one_body")
+async def test_no_more_bytes_are_held_than_may_be_and_small_bodies_are_in_nobodys_way(
+    path: str, web: Web
+) -> None:
+    whole = b"{}" + b" " * (BODY_MAX - 2)
+    head = f"Host: {web.host}\r\nAuthorization: Bearer {web.key}\r\nContent-Length: {BODY_MAX}"
+    reader, writer = await asyncio.open_connection(*web.host.split(":"))
+
+    async def post(body: bytes | AsyncIterator[bytes]) -> httpx2.Response:
+        return await web.http.post(path, content=body, headers=web.bearer())
+
+    async def refused() -> httpx2.Response | None:
+        answer = await post(whole)
+        return answer if answer.status_code == 503 else None
+
+    # Nobody knows yet whether its sender may say anything at all, and the last byte never comes.
+    writer.write(f"POST {path} HTTP/1.1\r\n{head}\r\n\r\n".encode() + whole[:-1])
+    told = await aeventually(refused)
+    assert told is not None
+    assert told.headers["retry-after"] == "2"
+    assert (await post(in_pieces(whole))).status_code == 503
+    small = [await post(b"{}"), await web.http.get(PAGE), await web.http.get("/healthz")]
+    events = await web.post_events(
+        *[{"service": "orders", "breaker": "catalog", "to": "closed", "detail": "x" * 200}] * 500
+    )
+    writer.write(whole[-1:])
+    status = await reader.readline()
+
+    writer.close()
+    assert 503 not in [answer.status_code for answer in small]
+    assert events.status_code == 202
+    assert b" 503 " not in status
+    await aeventually(lambda: _is_taken(post, whole))
+
+
+async def _is_taken(post: Callable[[bytes], Awaitable[httpx2.Response]], body: bytes) -> bool:
+    return (await post(body)).status_code != 503
+
+
+async def test_room_is_had_in_the_order_of_coming_and_who_gave_up_takes_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(held, "BYTES_MAX", 3)
+    bytes_ = held.Bodies()
+    order: list[int] = []
+
+    async def hold(count: int) -> None:
+        with bytes_.share() as share:
+            await share.take(count)
+            order.append(count)
+
+    with bytes_.share() as first:
+        await first.take(2)
+        gone, large, small = [asyncio.create_task(hold(count)) for count in (3, 2, 1)]
+        await asyncio.sleep(0)
+        assert order == []
+        gone.cancel()
+        await asyncio.wait([gone])
+        first.keep(1)
+        await asyncio.gather(large, small)
+
+    assert order == [2, 1]
+    await hold(3)
 
 
 async def test_a_get_and_a_head_are_served(web: Web) -> None:

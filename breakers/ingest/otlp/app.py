@@ -8,6 +8,7 @@ from typing import cast
 
 from breakers import asgi
 from breakers.access import Actor
+from breakers.bodies import Bodies, Share
 from breakers.db import Pool
 from breakers.ingest.endpoint import (
     IngestEndpoint,
@@ -31,12 +32,15 @@ _REASONS_TOLD = 5
 
 
 async def _read(
-    scope: asgi.Scope, receive: asgi.Receive, decode: Callable[[bytes, Media], object]
+    scope: asgi.Scope,
+    receive: asgi.Receive,
+    share: Share,
+    decode: Callable[[bytes, Media], object],
 ) -> tuple[object, Media]:
     media = cast(Media, media_type(scope))
     if media not in MEDIA_TYPES:
         raise asgi.UnsupportedType(f"Send one of {', '.join(MEDIA_TYPES)}.")
-    body = await read_body(scope, receive, limit=BODY_MAX)
+    body = await read_body(scope, receive, share, limit=BODY_MAX)
     try:
         return decode(body, media), media
     except messages.NotUnderstood as problem:
@@ -47,9 +51,14 @@ class LogsApp(IngestEndpoint):
     """Log records with our event name are events; the rest is ignored."""
 
     async def _take(
-        self, actor: Actor, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
+        self,
+        actor: Actor,
+        scope: asgi.Scope,
+        receive: asgi.Receive,
+        send: asgi.Send,
+        share: Share,
     ) -> None:
-        request, media = await _read(scope, receive, messages.logs_request)
+        request, media = await _read(scope, receive, share, messages.logs_request)
         found = logs.events_of(
             cast(messages.LogsRequest, request), default_environment=actor.default_environment
         )
@@ -64,14 +73,21 @@ class LogsApp(IngestEndpoint):
 class MetricsApp(IngestEndpoint):
     """What Polly's meter says becomes state changes and snapshots; the rest is ignored."""
 
-    def __init__(self, *, keyring: Keyring, writer: Writer, pace: Pace, pool: Pool) -> None:
-        super().__init__(keyring=keyring, writer=writer, pace=pace)
+    def __init__(
+        self, *, keyring: Keyring, writer: Writer, pace: Pace, bodies: Bodies, pool: Pool
+    ) -> None:
+        super().__init__(keyring=keyring, writer=writer, pace=pace, bodies=bodies)
         self._pool = pool
 
     async def _take(
-        self, actor: Actor, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
+        self,
+        actor: Actor,
+        scope: asgi.Scope,
+        receive: asgi.Receive,
+        send: asgi.Send,
+        share: Share,
     ) -> None:
-        request, media = await _read(scope, receive, messages.metrics_request)
+        request, media = await _read(scope, receive, share, messages.metrics_request)
         found = polly.gather(
             cast(messages.MetricsRequest, request), default_environment=actor.default_environment
         )
