@@ -67,9 +67,10 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 async def read_body(
-    scope: Scope, receive: Receive, share: Share, *, limit: int = BODY_MAX
+    scope: Scope, receive: Receive, share: Share, *, limit: int = BODY_MAX, beside: int = 0
 ) -> bytes:
-    """The whole body, bounded in size and in time, once there is room for it. Raises TooLarge, NoRoom, Stalled, Disconnected."""
+    """The whole body, bounded in size and in time, once there is room for it and for `beside` more bytes, which a large
+    one is to become. Raises TooLarge, NoRoom, Stalled, Disconnected."""
     announced = _announced(scope, limit)
     if announced > limit:
         if header(scope, b"expect") is None:  # else nothing is sent before we ask for it
@@ -77,7 +78,7 @@ async def read_body(
         raise _too_large(limit)
     if announced > FREE_MAX:
         # Before a byte is asked for: the server stops reading from who waits.
-        await share.take(announced)
+        await share.take(announced + beside)
     chunks: list[bytes] = []
     size = 0
     try:
@@ -95,7 +96,7 @@ async def read_body(
                     break
                 chunks.append(chunk)
                 if not more:
-                    share.keep(size)
+                    share.keep(size + beside)
                     return b"".join(chunks)
                 timer.reschedule(min(last, loop.time() + CHUNK_WITHIN_S))
     except TimeoutError as problem:

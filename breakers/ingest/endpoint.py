@@ -13,7 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from breakers import asgi
 from breakers.access import Actor
-from breakers.bodies import Bodies, Share
+from breakers.bodies import FREE_MAX, Bodies, Share
 from breakers.errors import CallError, Forbidden, Overloaded, TooFast
 from breakers.ingest.gzip import BadGzip, expand
 from breakers.ingest.jobs import Batch, Outcome, Refused, Stored
@@ -109,10 +109,21 @@ async def read_body(scope: asgi.Scope, receive: asgi.Receive, share: Share, *, l
     encoding = (asgi.header(scope, b"content-encoding") or "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise asgi.UnsupportedType("Send the body as it is, or with gzip.")
-    body = await asgi.read_body(scope, receive, share, limit=limit)
     if encoding == "identity":
-        return body
+        return await asgi.read_body(scope, receive, share, limit=limit)
+    body = await asgi.read_body(scope, receive, share, limit=limit, beside=limit)
     try:
-        return expand(body, limit=limit)
+        return await _expanded(body, share, limit=limit)
     except BadGzip as problem:
         raise NotUnderstood(f"The gzip is broken: {problem}.") from problem
+
+
+async def _expanded(body: bytes, share: Share, *, limit: int) -> bytes:
+    if not share.held:
+        try:
+            return expand(body, limit=FREE_MAX)
+        except asgi.TooLarge:
+            await share.take(limit)
+    expanded = expand(body, limit=limit)
+    share.keep(len(expanded))
+    return expanded

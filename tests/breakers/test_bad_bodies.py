@@ -7,14 +7,16 @@ import asyncio
 import gzip
 import json
 import resource
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from breakers import asgi
+from breakers import asgi, bodies
 from breakers.models import Event, Instance, Snapshot
-from tests.support.web import Web
+from tests.support.held import held_up, wait_for_a_lock
+from tests.support.web import Web, serve
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -316,6 +318,55 @@ async def test_bombs_cost_no_memory(web: Web) -> None:
     assert {answer.status_code for answer in answers} == {413}
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib < 64 * 1024
+
+
+def large(*, of: str, random: bool = False) -> bytes:
+    """Some 200 kB of events that are let in."""
+    details = [secrets.token_hex(1800) if random else "x" * 3600 for _ in range(60)]
+    return json.dumps([event(service=of, detail=detail) for detail in details]).encode()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+async def test_what_waits_to_be_stored_is_bounded_by_its_size_once_it_is_expanded(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    monkeypatch.setattr(bodies, "BYTES_MAX", MIB + MIB // 8)
+    monkeypatch.setattr(bodies, "ROOM_WITHIN_S", 0.05)
+    head = {"content-encoding": "gzip" if packed else "identity"}
+    body = gzip.compress(large(of="orders")) if packed else large(of="orders")
+    async with serve() as web:
+
+        async def answered() -> tuple[int, str]:
+            answer = await post(web, body, JSON, **head)
+            return answer.status_code, answer.json().get("detail", "")
+
+        assert await answered() == (202, "")
+        async with held_up():
+            waiting = [asyncio.create_task(answered()) for _ in range(8)]
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            assert {task.result() for task in done} == {(503, "Too much is being taken in.")}
+            small = asyncio.create_task(post(web, said(), JSON))
+            await wait_for_a_lock()
+        told = {await task for task in waiting}
+
+        assert told == {(202, ""), (503, "Too much is being taken in.")}
+        assert (await small).status_code == 202
+        assert await answered() == (202, "")
+
+
+async def test_large_bodies_that_expand_do_not_wait_for_each_other_for_ever(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each needs room twice, and there is not enough for two of them."""
+    monkeypatch.setattr(bodies, "BYTES_MAX", MIB + MIB // 4)
+    body = gzip.compress(large(of="orders", random=True))
+    assert bodies.FREE_MAX < len(body) < MIB // 4
+    async with serve() as web:
+        answers = await asyncio.gather(
+            *[post(web, body, JSON, **{"content-encoding": "gzip"}) for _ in range(6)]
+        )
+
+    assert {answer.status_code for answer in answers} == {202}
 
 
 @pytest.mark.parametrize("start", [b"", b'5\r\n[{"se\r\n'])
