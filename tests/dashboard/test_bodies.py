@@ -14,7 +14,7 @@ from breakers import asgi
 from breakers import bodies as held
 from breakers.asgi import BODY_MAX, Message, Receive, Scope, Send
 from dashboard import bodies
-from dashboard.bodies import CALLS_MAX, bounded
+from dashboard.bodies import ACTING_MAX, READING_MAX, bounded
 from dashboard.postgresql import base
 from tests.support.eventually import aeventually
 from tests.support.held import wait_for_a_lock
@@ -195,17 +195,21 @@ async def test_the_application_still_hears_that_the_caller_has_gone() -> None:
 
 
 class Crowd:
-    """Calls to a bounded application that answers none of them before it is told to."""
+    """Calls to a bounded application that answers none of them before it is told to, or none of them whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, begins: bool = False) -> None:
+        self._begins = begins
         self.inside: list[str] = []
         self.go_on = asyncio.Event()
         self._application = bounded(self._slow)
 
     async def _slow(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._begins:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
         self.inside.append(scope["path"])
         await self.go_on.wait()
-        await asgi.answer(send, 200, b"{}")
+        if not self._begins:
+            await asgi.answer(send, 200, b"{}")
 
     def come(self, method: str, *paths: str) -> list[asyncio.Task[Message]]:
         return [asyncio.create_task(self._call(method, path)) for path in paths]
@@ -237,7 +241,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_where_there_is_no_room_a_call_is_told_so_and_the_next_has_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bodies, "CALLS_MAX", 1)
+    monkeypatch.setattr(bodies, "READING_ALIKE_MAX", 1)
     crowd = Crowd()
 
     first = crowd.come("GET", API)
@@ -289,6 +293,42 @@ async def test_calls_that_change_something_leave_room_for_those_that_read(
     assert await statuses(reading) == [200] * 3
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_calls_that_read_leave_room_for_those_that_change_something_and_for_other_paths() -> (
+    None
+):
+    crowd = Crowd()
+
+    reading = crowd.come("GET", *[API] * 100)
+    refused = await asyncio.gather(*[_refused(call) for call in reading])
+    others = crowd.come("GET", "/1", "/2") + crowd.come("PUT", API, "/1")
+    await aeventually(lambda: len(crowd.inside) == refused.count(False) + 4)
+    everything = crowd.come("GET", *[f"/{number}" for number in range(100)])
+    assert True in await asyncio.gather(*[_refused(call) for call in everything])
+    others += crowd.come("PUT", "/2", "/3")
+    await aeventually(lambda: "/3" in crowd.inside)
+    crowd.go_on.set()
+
+    assert await statuses(others) == [200] * 6
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_answer_that_is_read_slowly_takes_no_room_from_those_that_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bodies, "MAKING_MAX", 1)
+    monkeypatch.setattr(bodies, "READING_MAX", 12)
+    crowd = Crowd(begins=True)
+
+    exports = crowd.come("GET", *["/api/v1/audit/export"] * 9)
+    refused = await asyncio.gather(*[_refused(call) for call in exports])
+    pages = crowd.come("GET", *[PAGE] * 9)
+    refused_pages = await asyncio.gather(*[_refused(call) for call in pages])
+    crowd.go_on.set()
+
+    assert (refused.count(False), refused_pages.count(False)) == (4, 8)
+
+
 async def _refused(call: asyncio.Task[Message]) -> bool:
     """Whether it is, well before those that are inside are answered."""
     done, _ = await asyncio.wait([call], timeout=1)
@@ -309,7 +349,7 @@ async def test_whoever_waits_for_a_held_row_is_told_so_and_everybody_else_is_ans
         await holder.execute("SELECT FROM breaker WHERE id = %s FOR UPDATE", [held])
         waiting = [
             asyncio.create_task(web.call("PUT", f"breakers/{held}/override", wish))
-            for _ in range(CALLS_MAX + 16)
+            for _ in range(ACTING_MAX + READING_MAX + 16)
         ]
         await wait_for_a_lock()
         others = [
@@ -327,3 +367,30 @@ async def test_whoever_waits_for_a_held_row_is_told_so_and_everybody_else_is_ans
         answer.json()["detail"] for answer in answers
     )
     assert (await web.call("PUT", f"breakers/{held}/override", wish)).status_code == 200
+
+
+async def test_whoever_reads_what_is_held_takes_no_room_from_an_override(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For real: more callers than have room want to read a table that somebody holds."""
+    monkeypatch.setattr(base, "LOCKED_MAX_MS", 30_000)
+    monkeypatch.setattr(bodies, "ROOM_WITHIN_S", 30)
+    wish = {"mode": "forced_open", "reason": "r", "expires_in": 60}
+    await web.post_events({"service": "orders", "breaker": "catalog", "to": "closed"})
+    id = (await web.breaker("orders", "catalog"))["id"]
+    async with await psycopg.AsyncConnection.connect(settings.DATABASE_OWNER_URL) as holder:
+        await holder.execute("LOCK TABLE rule")
+        reading = [
+            asyncio.create_task(web.http.get(API, headers=web.bearer()))
+            for _ in range(ACTING_MAX + READING_MAX)
+        ]
+        await wait_for_a_lock()
+        others = [
+            await web.call("PUT", f"breakers/{id}/override", wish),
+            await web.http.get(f"/api/v1/breakers/{id}", headers=web.bearer()),
+            await web.http.get(PAGE),
+        ]
+        assert not any(call.done() for call in reading)
+    answers = await asyncio.gather(*reading)
+
+    assert [answer.status_code for answer in others + answers] == [200] * (3 + len(answers))
