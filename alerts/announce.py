@@ -26,7 +26,8 @@ _log = structlog.get_logger(__name__)
 @dataclass
 class _Untold:
     ids: set[int] = field(default_factory=set)
-    due_at: float = float("-inf")
+    told_at: float = float("-inf")
+    took_s: float = 0.0
 
 
 _untold: ContextVar[_Untold | None] = ContextVar("untold", default=None)
@@ -70,11 +71,10 @@ def _tell(ids: Iterable[int]) -> None:
         return
     untold.ids.update(ids)
     now = time.monotonic()
-    if untold.ids and now >= untold.due_at:
-        due, untold.ids = untold.ids, set()
-        untold.due_at = now + EVERY_S
+    if untold.ids and now - untold.told_at >= max(EVERY_S, REST * untold.took_s):
+        due, untold.ids, untold.told_at = untold.ids, set(), now
         _send(due)
-        untold.due_at = max(untold.due_at, now + REST * (time.monotonic() - now))
+        untold.took_s = time.monotonic() - now
 
 
 def _send(ids: Iterable[int]) -> None:

@@ -53,7 +53,7 @@ SELECT bi.breaker_id, 0 AS outbox_id, bi.instance_id, bi.state, bi.natural_state
        NULL::float, NULL::text, NULL::text, NULL::text, extract(epoch FROM bi.left_at)::float
 FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
 CROSS JOIN LATERAL (
-    SELECT least(bi.left_at, i.retired_at) AS at, coalesce(bi.left_at + interval '1 second', i.retired_at + interval '1 minute') AS until
+    SELECT least(bi.left_at, i.retired_at) AS at, coalesce(bi.left_at, i.retired_at + interval '1 minute') AS until
 ) left_
 WHERE bi.breaker_id = ANY(%(ids)s) AND (left_.at IS NULL OR EXISTS (
     SELECT FROM outbox o WHERE o.breaker_id = bi.breaker_id AND o.committed_at <= left_.until))
@@ -196,8 +196,7 @@ def _replay(breaker: BreakerView, found: Sequence[_Seen], now: datetime) -> Repl
         for seen in found
         if seen.instance_id and (not seen.retired or seen.instance_id in moved)
     }
-    # What is decided in a commit has an earlier time than the rows of what was said before, in that commit.
-    left = {seen.instance_id: seen.left_at + 1 for seen in found if seen.left_at is not None}
+    left = {seen.instance_id: seen.left_at for seen in found if seen.left_at is not None}
     before, replayed = dict(present), list[Step]()
     then: dict[int, InstanceView] = {}
     glass = [seen for seen in found if seen.is_glass]

@@ -59,9 +59,9 @@ WHERE breaker_id = ANY(%s::bigint[]) AND incident_id = ANY(%s::bigint[])
 """
 # Whether there is one, and not how many: an incident may hold half of a fleet, and is looked at with each of its breakers.
 _OTHERS_UNWELL = """
-SELECT id FROM unnest(%s::bigint[]) AS id WHERE EXISTS (
+SELECT held.id FROM unnest(%s::bigint[]) AS held (id) WHERE EXISTS (
     SELECT FROM incident_breaker
-    WHERE incident_id = id AND well_at IS NULL AND breaker_id <> ALL(%s::bigint[]))
+    WHERE incident_id = held.id AND well_at IS NULL AND breaker_id <> ALL(%s::bigint[]))
 """
 _CHANGE_INCIDENT = """
 UPDATE incident SET resolved_at = told.resolved_at, clear_at = told.clear_at, update_at = told.update_at,

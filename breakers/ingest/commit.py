@@ -137,7 +137,7 @@ async def _commit(
     targets = _new_targets(accepted, locked)
     decided = await decisions.decide_all([job for job in jobs if not isinstance(job, Batch)])
     targets |= decisions.new_targets
-    ending = Ending.ask(db, ledger, targets=targets, applied=decisions.applied)
+    ending = Ending.ask(db, ledger, targets=targets, applied=decisions.applied, left=decisions.left)
     effects = await ending.effects()
     effects.answers = dict[AnyJob, Any](outcomes.items()) | decided
     effects.wished = outrun.services

@@ -57,6 +57,8 @@ class Decisions:
         self.new_targets: dict[int, str] = {}
         self.back: set[int] = set()
         """Instances that were retired, or lost, and speak again."""
+        self.left: list[Pair] = []
+        """What leaves its instance."""
         self._returned: list[Pair] = []
         """What had left its instance and is back."""
         self.applied: set[int] = set()
@@ -209,6 +211,7 @@ class Decisions:
         if any(breaker not in self._breakers for breaker, _ in left):
             raise Moved
         self._ledger.look_again(left)
+        self.left += left
 
     def _news_of_hello(
         self, service: int, breaker: int, instance: int, boot: str, item: BreakerHello

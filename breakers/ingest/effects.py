@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from breakers.ingest.jobs import AnyJob
 from breakers.ingest.judging import Judging
 from breakers.ingest.remembered import Seen
+from breakers.ingest.row import Pair
 from breakers.ingest.statements import Statements
 
 
@@ -46,10 +47,11 @@ class Ending:
         *,
         targets: Mapping[int, str],
         applied: Set[int] = frozenset(),
+        left: Sequence[Pair] = (),
         are_there: bool = False,
     ) -> Ending:
         """Asks for all to be stored and committed. `targets` are the new ones of breakers; of those in `applied` an
-        instance said what it has applied. Where all breaker instances `are_there`, their states are only moved."""
+        instance said what it has applied; those in `left` are no longer their instance's. Where all breaker instances `are_there`, their states are only moved."""
         states, news = judging.write_up()
         if states:
             db.ask("move_states" if are_there else "store_states", **states)
@@ -70,6 +72,9 @@ class Ending:
             touched = db.ask(
                 "touch_breakers", breakers=ids, targets=[targets.get(id) for id in ids]
             )
+        if left:
+            pairs = {"breakers": [one for one, _ in left], "instances": [one for _, one in left]}
+            db.ask("part", **pairs)
         db.ask("commit")
         return cls(
             db=db, changed=changed, is_judged=news is not None, looked=looked, touched=touched

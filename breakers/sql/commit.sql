@@ -279,7 +279,7 @@ WHERE instance_id = %(instance)s AND (applied_revision > 0 OR refused_revision I
 -- A hello names all that its process has. What an earlier one of the same process had named and this one does not is
 -- gone, and given; what another life of it had named has a minute to be named again.
 UPDATE breaker_instance SET
-    left_at = CASE WHEN presented_by = %(boot)s THEN clock_timestamp() END,
+    left_at = CASE WHEN presented_by = %(boot)s THEN now() END,
     leaves_at = CASE WHEN presented_by <> %(boot)s THEN coalesce(leaves_at, now() + interval '60 seconds') END
 WHERE instance_id = %(instance)s AND presented_by IS NOT NULL AND left_at IS NULL AND NOT breaker_id = ANY(%(breakers)s)
 RETURNING breaker_id, left_at IS NOT NULL
@@ -302,9 +302,16 @@ WITH due AS (
     WHERE bi.instance_id = %(instance)s
       AND (bi.leaves_at <= now() OR greatest(bi.at, bi.metrics_at) > bi.left_at + interval '5 minutes')
 )
-UPDATE breaker_instance held SET left_at = CASE WHEN due.leaves THEN clock_timestamp() END, leaves_at = NULL
+UPDATE breaker_instance held SET left_at = CASE WHEN due.leaves THEN now() END, leaves_at = NULL
 FROM due WHERE held.breaker_id = due.breaker_id AND held.instance_id = %(instance)s
 RETURNING held.breaker_id, due.leaves, due.is_back
+
+-- name: part
+-- Last of all in a commit, after its rows in the outbox have their time: by that is told apart what was said of a breaker
+-- before it left, in this commit too, and what afterwards.
+UPDATE breaker_instance held SET left_at = clock_timestamp()
+FROM unnest(%(breakers)s::bigint[], %(instances)s::bigint[]) AS parted (breaker, instance)
+WHERE held.breaker_id = parted.breaker AND held.instance_id = parted.instance AND held.left_at IS NOT NULL
 
 -- name: present_breakers
 -- What a hello says of each breaker beside its state. None has applied what was never wished, and what had left is

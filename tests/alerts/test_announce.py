@@ -59,6 +59,10 @@ def test_what_waits_is_told_when_its_time_has_come(
         tell_due()
         assert not told
         monkeypatch.setattr("alerts.announce.EVERY_S", 0.0)
+        monkeypatch.setattr("alerts.announce.REST", 1e9)
+        tell_due()
+        assert not told
+        monkeypatch.setattr("alerts.announce.REST", 0)
 
         tell_due()
 

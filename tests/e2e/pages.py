@@ -46,13 +46,15 @@ class Pages:
         if said.type not in ("error", "warning"):
             return
         failed = "Failed to load resource" in said.text or "WebSocket" in said.text
-        if self.away_is_fine and failed:
+        # That a part is away is what a page asks for by this, and tells people.
+        asked = str(said.location["url"])
+        if failed and (self.away_is_fine or asked.endswith("/readyz")):
             return
         if self.refusals_are_fine and any(
             f"status of {refusal}" in said.text for refusal in (401, 403, 422)
         ):
             return
-        self.complaints.append(f"{page.url}: {said.text}")
+        self.complaints.append(f"{page.url}: {said.text} ({asked})")
 
     def sign_in(self, name: str = "admin", password: str | None = None, **options: Any) -> Page:
         """A window on the board, live."""
