@@ -49,19 +49,28 @@ _TRIES = 5
 _STANDINGS = """
 SELECT rule_id, breaker_id, instance_id, firing, check_at, id FROM standing WHERE breaker_id = ANY(%s::bigint[])
 """
+# By breaker, one after the other: from an incident's side all its members would be read, which may be half of a fleet.
 _IN = """
-SELECT DISTINCT incident_id FROM incident_breaker member JOIN incident ON incident.id = incident_id
-WHERE breaker_id = ANY(%s::bigint[]) AND resolved_at IS NULL
+SELECT DISTINCT incident_id
+FROM unnest(%s::bigint[]) AS asked (breaker) CROSS JOIN LATERAL (
+    SELECT incident_id FROM incident_breaker WHERE breaker_id = asked.breaker OFFSET 0
+) member JOIN incident ON incident.id = incident_id
+WHERE resolved_at IS NULL
 """
 _MEMBERS = """
-SELECT incident_id, breaker_id, instance_id, joined_at, well_at, id FROM incident_breaker
-WHERE breaker_id = ANY(%s::bigint[]) AND incident_id = ANY(%s::bigint[])
+SELECT member.*
+FROM unnest(%s::bigint[]) AS asked (breaker) CROSS JOIN LATERAL (
+    SELECT incident_id, breaker_id, instance_id, joined_at, well_at, id FROM incident_breaker
+    WHERE breaker_id = asked.breaker AND incident_id = ANY(%s::bigint[]) OFFSET 0
+) member
 """
-# Whether there is one, and not how many: an incident may hold half of a fleet, and is looked at with each of its breakers.
+# Whether there is one, and not how many: an incident may hold half of a fleet, and is looked at with each of its
+# breakers. With a LIMIT, for as an EXISTS it is made a join, for which all members are read.
 _OTHERS_UNWELL = """
-SELECT held.id FROM unnest(%s::bigint[]) AS held (id) WHERE EXISTS (
+SELECT held.id FROM unnest(%s::bigint[]) AS held (id) CROSS JOIN LATERAL (
     SELECT FROM incident_breaker
-    WHERE incident_id = held.id AND well_at IS NULL AND breaker_id <> ALL(%s::bigint[]))
+    WHERE incident_id = held.id AND well_at IS NULL AND breaker_id <> ALL(%s::bigint[]) LIMIT 1
+) other
 """
 _CHANGE_INCIDENT = """
 UPDATE incident SET resolved_at = told.resolved_at, clear_at = told.clear_at, update_at = told.update_at,
