@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from breakers.agents.liveness import _portions
-from breakers.ingest.jobs import Batch, Disconnect
+from breakers.ingest.jobs import Batch, Disconnect, Job
 from breakers.ingest.queue import GROUP_MAX
 from breakers.models import Instance
 from breakers.states import State
@@ -64,19 +65,20 @@ async def test_all_are_lost_and_others_are_heard_meanwhile(web: Web) -> None:
     assert all(one["states"] == {"closed": 1, "unknown": 4} for one in shown)
 
 
-async def test_nobody_is_looked_through_before_all_could_be_heard(web: Web) -> None:
+async def test_nobody_is_looked_through_before_all_could_be_heard(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with web.agent(MANY[0]):
         pass
     await seen_ago(61)
-    loaded: list[object] = []
-    writer_of_web = web.entrance.runtime.writer
-    commit = writer_of_web.commit_aside
+    loaded: list[Job[Any]] = []
+    commit = web.entrance.runtime.writer.commit_aside
 
-    async def noting(job: object) -> object:
+    async def noting(job: Job[Any]) -> Any:
         loaded.append(job)
-        return await commit(job)  # type: ignore[arg-type]
+        return await commit(job)
 
-    writer_of_web.commit_aside = noting  # type: ignore[method-assign,assignment]
+    monkeypatch.setattr(web.entrance.runtime.writer, "commit_aside", noting)
 
     await web.entrance.runtime.liveness._look()
 
