@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
 
+from breakers.begun import Begun
 from breakers.bodies import FREE_MAX, Share
 from breakers.errors import CallError, Invalid, TryLater, Unauthenticated
 
@@ -30,6 +31,8 @@ PROBLEM = b"application/problem+json"
 BODY_MAX = 1024 * 1024
 CHUNK_WITHIN_S, BODY_WITHIN_S = 10, 30
 _DISCARDED_MAX, _DISCARD_WITHIN_S = 64 * BODY_MAX, 3
+_HEADERS = "panelboard.headers"
+"""Under this name a scope has its headers once one of them was looked for."""
 
 
 class TooLarge(CallError):
@@ -58,12 +61,18 @@ def write_now_of(scope: Scope) -> WriteNow | None:
     return found
 
 
+def headers(scope: Scope) -> Mapping[bytes, bytes]:
+    """By their (lower-case) names; of several with one name the first."""
+    found: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    if found is None:
+        found = scope[_HEADERS] = dict(reversed(scope["headers"]))
+    return found
+
+
 def header(scope: Scope, name: bytes) -> str | None:
-    """The first header of this (lower-case) name."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value.decode("latin-1"))
-    return None
+    """One of them as text."""
+    value = headers(scope).get(name)
+    return None if value is None else value.decode("latin-1")
 
 
 async def read_body(
@@ -81,38 +90,48 @@ async def read_body(
         await share.take(announced + beside)
     chunks: list[bytes] = []
     size = 0
-    try:
-        loop = asyncio.get_running_loop()
-        last = loop.time() + BODY_WITHIN_S
-        async with asyncio.timeout_at(loop.time() + CHUNK_WITHIN_S) as timer:
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Disconnected
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                more = message.get("more_body", False)
-                if size > limit:
-                    break
-                chunks.append(chunk)
-                if not more:
-                    share.keep(size + beside)
-                    return b"".join(chunks)
-                timer.reschedule(min(last, loop.time() + CHUNK_WITHIN_S))
-    except TimeoutError as problem:
-        raise Stalled from problem
+    last: float | None = None
+    while True:
+        # A small body is there, as a rule, and needs no timer: that costs as much as to look an event through.
+        begun = Begun(receive())
+        if begun.is_done:
+            message = begun.result
+        else:
+            now = asyncio.get_running_loop().time()
+            last = last or now + BODY_WITHIN_S
+            message = await _in_time(begun, min(last, now + CHUNK_WITHIN_S))
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        more = message.get("more_body", False)
+        if size > limit:
+            break
+        chunks.append(chunk)
+        if not more:
+            share.keep(size + beside)
+            return b"".join(chunks)
     chunks.clear()
     if more:
         await _discard(receive)
     raise _too_large(limit)
 
 
+async def _in_time(message: Awaitable[Message], until: float) -> Message:
+    try:
+        async with asyncio.timeout_at(until):
+            return await message
+    except TimeoutError as problem:
+        raise Stalled from problem
+
+
 def _announced(scope: Scope, limit: int) -> int:
     """How many bytes come; `limit` where that is not said."""
-    length = header(scope, b"content-length")
-    if length is not None and length.isascii() and length.isdigit():
+    said = headers(scope)
+    length = said.get(b"content-length")
+    if length is not None and length.isdigit():
         return int(length)
-    return 0 if header(scope, b"transfer-encoding") is None else limit
+    return limit if b"transfer-encoding" in said else 0
 
 
 async def _discard(receive: Receive) -> None:
@@ -132,13 +151,22 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"At most {limit} bytes a request.")
 
 
+Answer = tuple[Message, Message]
+
+
+def answer_of(status: int, body: bytes, *, media: bytes = JSON, headers: Headers = ()) -> Answer:
+    """One whole response."""
+    own = [(b"content-type", media), (b"content-length", str(len(body)).encode())]
+    start = {"type": "http.response.start", "status": status, "headers": [*own, *headers]}
+    return start, {"type": "http.response.body", "body": body}
+
+
 async def answer(
     send: Send, status: int, body: bytes, *, media: bytes = JSON, headers: Headers = ()
 ) -> None:
     """One whole response."""
-    own = [(b"content-type", media), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
-    await send({"type": "http.response.body", "body": body})
+    for message in answer_of(status, body, media=media, headers=headers):
+        await send(message)
 
 
 async def answer_problem(send: Send, problem: CallError, **more: Any) -> None:

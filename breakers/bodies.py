@@ -57,7 +57,8 @@ class Share:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.keep(0)
+        if self.held:
+            self.keep(0)
 
     async def take(self, count: int) -> None:
         """Once, and all that may be needed: those who hold some and wait for more would wait for each other. Raises

@@ -11,10 +11,11 @@ import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 from breakers.access import Actor
 from breakers.asgi import Scope as AsgiScope
-from breakers.asgi import header
+from breakers.asgi import headers
 from breakers.db import Pool
 from breakers.errors import Unauthenticated
 from breakers.keys import key_hash
@@ -55,11 +56,10 @@ class Keyring:
 
     async def actor_of(self, scope: AsgiScope) -> Actor:
         """Who sends this request or opens this socket; raises Unauthenticated."""
-        text = _bearer(header(scope, b"authorization"))
-        if text is None:
+        hashed = _hash_in(headers(scope).get(b"authorization", b""))
+        if hashed is None:
             raise Unauthenticated("Send “Authorization: Bearer KEY”.")
-        hashed = key_hash(text)
-        actor = await self.actor_of_hash(hashed)
+        actor = self._believed(hashed) or await self.actor_of_hash(hashed)
         if actor is None:
             raise Unauthenticated("This key is unknown or revoked.")
         client = scope.get("client")
@@ -78,16 +78,22 @@ class Keyring:
 
     async def actor_of_hash(self, hashed: bytes) -> Actor | None:
         """The actor of a key by its hash, or None where it is unknown or revoked. Raises what the pool raises."""
-        now = time.monotonic()
-        until, actor = self._known.get(hashed, (0.0, None))
-        if now < until:
-            if until - now < BELIEVED_S - _REFRESHED_S:
-                self._ask(hashed)
-            return actor
-        if now < self._unknown.get(hashed, 0.0):
+        known = self._believed(hashed)
+        if known is not None:
+            return known
+        if time.monotonic() < self._unknown.get(hashed, 0.0):
             return None
         # Others may wait for the same answer, so who goes away does not end it.
         return await asyncio.shield(self._ask(hashed))
+
+    def _believed(self, hashed: bytes) -> Actor | None:
+        until, actor = self._known.get(hashed, (0.0, None))
+        left = until - time.monotonic()
+        if left <= 0:
+            return None
+        if left < BELIEVED_S - _REFRESHED_S:
+            self._ask(hashed)
+        return actor
 
     def _ask(self, hashed: bytes) -> asyncio.Future[Actor | None]:
         asked = self._asked.get(hashed)
@@ -160,6 +166,10 @@ def _actor_of(
     )
 
 
-def _bearer(said: str | None) -> str | None:
-    scheme, _, text = (said or "").partition(" ")
-    return text.strip() or None if scheme.lower() == "bearer" else None
+@lru_cache(maxsize=1024)
+def _hash_in(said: bytes) -> bytes | None:
+    """That of the key in an Authorization header, if there is one: of each caller's once, for it costs as much as all
+    else here. The headers stay in memory, as the server has them of whoever is connected."""
+    scheme, _, text = said.decode("latin-1").partition(" ")
+    text = text.strip()
+    return key_hash(text) if text and scheme.lower() == "bearer" else None

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from breakers import asgi
 from breakers.access import Actor
+from breakers.asgi import headers
 from breakers.bodies import Bodies, Share
 from breakers.errors import CallError, Overloaded
 from breakers.ingest.endpoint import (
     IngestEndpoint,
     NotUnderstood,
     OutsideLimits,
+    Submitted,
     media_type,
     read_body,
 )
+from breakers.ingest.formats import Item, formats
 from breakers.ingest.formats import NotUnderstood as FormatError
-from breakers.ingest.formats import formats
 from breakers.ingest.pace import Pace
 from breakers.ingest.queue import WAITING_MAX, Writer
-from breakers.ingest.sort import Sorting
+from breakers.ingest.sort import Sorting, sort_one
 from breakers.keyring import Keyring
 
+_NO_ENVELOPE = "application/json"
 _FEW, _SOME = 10, 50
 """Events that are looked at in no time, and in half a millisecond."""
 
@@ -55,27 +59,38 @@ class IngestApp(IngestEndpoint):
         send: asgi.Send,
         share: Share,
     ) -> None:
-        split = formats().get(media_type(scope))
+        media = media_type(scope)
+        split = formats().get(media)
         if split is None:
             raise asgi.UnsupportedType(f"Send one of {', '.join(sorted(formats()))}.")
         body = await read_body(scope, receive, share, limit=asgi.BODY_MAX)
-        try:
-            items = split(body, lambda name: asgi.header(scope, name))
-        except FormatError as problem:
-            raise NotUnderstood(str(problem)) from problem
-        self._admit(actor, len(items))
-        found = Sorting(actor, now=datetime.now(UTC))
+        has_no_envelope = media == _NO_ENVELOPE and b"ce-specversion" not in headers(scope)
+        alone = sort_one(body, actor, now=datetime.now(UTC)) if has_no_envelope else None
+        if alone is not None:
+            self._admit(actor, 1)
+            found, done = alone, self._submit(alone, by=actor)
+        else:
+            try:
+                items = split(body, lambda name: asgi.header(scope, name))
+            except FormatError as problem:
+                raise NotUnderstood(str(problem)) from problem
+            self._admit(actor, len(items))
+            found, done = await self._sort(items, by=actor)
+        total = len(found)
+        duplicates = await self._stored(found, done)
+        await _tell(send, found, total=total, duplicates=duplicates)
+
+    async def _sort(self, items: Sequence[Item], *, by: Actor) -> tuple[Sorting, Submitted]:
+        """And queues what is let in."""
+        found = Sorting(by, now=datetime.now(UTC))
         if len(items) <= _FEW:
             found.take(items)
-            done = self._submit(found, by=actor)
-        else:
-            async with self._turn_for(len(items)):
-                for start in range(0, len(items), _SOME):
-                    found.take(items[start : start + _SOME])
-                    await asyncio.sleep(0)
-                done = self._submit(found, by=actor)
-        duplicates = await self._stored(found, done)
-        await _tell(send, found, total=len(items), duplicates=duplicates)
+            return found, self._submit(found, by=by)
+        async with self._turn_for(len(items)):
+            for start in range(0, len(items), _SOME):
+                found.take(items[start : start + _SOME])
+                await asyncio.sleep(0)
+            return found, self._submit(found, by=by)
 
     @contextlib.asynccontextmanager
     async def _turn_for(self, events: int) -> AsyncIterator[None]:
@@ -90,7 +105,18 @@ class IngestApp(IngestEndpoint):
             self._unread -= events
 
 
+@lru_cache(maxsize=4096)
+def _stored(accepted: int, duplicates: int) -> asgi.Answer:
+    return asgi.answer_of(
+        202, asgi.encode({"accepted": accepted, "duplicates": duplicates, "rejected": []})
+    )
+
+
 async def _tell(send: asgi.Send, found: Sorting, *, total: int, duplicates: int) -> None:
+    if not found.rejected:
+        for message in _stored(total - duplicates, duplicates):
+            await send(message)
+        return
     told: dict[str, Any] = {
         "accepted": total - len(found.rejected) - duplicates,
         "duplicates": duplicates,

@@ -27,6 +27,10 @@ _log = structlog.get_logger(__name__)
 EVENTS_MAX = 1000
 
 
+Submitted = asyncio.Future[list[Outcome]] | None
+"""What becomes of events that were queued; None where there were none."""
+
+
 class NotUnderstood(CallError):
     status, title = 400, "The body is not what its type says"
 
@@ -82,16 +86,19 @@ class IngestEndpoint(ABC):
         if wait_s > 0:
             raise TooFast("This key sends more events than it may.", retry_after=math.ceil(wait_s))
 
-    def _submit(self, found: Sorting, *, by: Actor) -> asyncio.Future[list[Outcome]] | None:
+    def _submit(self, found: Sorting, *, by: Actor) -> Submitted:
         """Queues the events, if there are any."""
         return self._writer.submit(Batch(events=found.events, by=by)) if found.events else None
 
-    async def _stored(self, found: Sorting, done: asyncio.Future[list[Outcome]] | None) -> int:
+    async def _stored(self, found: Sorting, done: Submitted) -> int:
         """Waits until they are stored; what the database refuses joins the rejected. The number of repeats."""
         if done is None:
             return 0
+        outcomes = await done
+        if outcomes.count(Stored.ACCEPTED) == len(outcomes):
+            return 0
         duplicates = 0
-        for index, outcome in zip(found.indexes, await done, strict=True):
+        for index, outcome in zip(found.indexes, outcomes, strict=True):
             if isinstance(outcome, Refused):
                 found.rejected[index] = outcome.errors
             elif outcome is Stored.DUPLICATE:
@@ -101,15 +108,16 @@ class IngestEndpoint(ABC):
 
 def media_type(scope: asgi.Scope) -> str:
     """The content type, without its parameters."""
-    return (asgi.header(scope, b"content-type") or "").partition(";")[0].strip().lower()
+    said, _, _ = asgi.headers(scope).get(b"content-type", b"").partition(b";")
+    return said.strip().lower().decode("latin-1")
 
 
 async def read_body(scope: asgi.Scope, receive: asgi.Receive, share: Share, *, limit: int) -> bytes:
     """The body of at most `limit` bytes, also once it is expanded. Raises CallError."""
-    encoding = (asgi.header(scope, b"content-encoding") or "identity").strip().lower()
-    if encoding not in ("identity", "gzip"):
+    encoding = asgi.headers(scope).get(b"content-encoding", b"identity").strip().lower()
+    if encoding not in (b"identity", b"", b"gzip"):
         raise asgi.UnsupportedType("Send the body as it is, or with gzip.")
-    if encoding == "identity":
+    if encoding != b"gzip":
         return await asgi.read_body(scope, receive, share, limit=limit)
     body = await asgi.read_body(scope, receive, share, limit=limit, beside=limit)
     try:

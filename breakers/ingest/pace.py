@@ -10,7 +10,7 @@ EVENTS_PER_SECOND = 20_000
 """For a key that has no figure of its own: about what one process stores at full speed."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Bucket:
     """Events that may come at once as of `at` (monotonic seconds); below zero they were let in on credit."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from breakers.db import Connection
 from breakers.wire import Happened
@@ -36,10 +37,12 @@ class Partitions:
     @staticmethod
     def _wanted(events: Iterable[Happened]) -> set[tuple[str, date]]:
         days = {(event.type == "snapshot", event.occurred_at.date()) for event in events}
-        return {
-            ("snapshot", day) if is_snapshot else ("event", _monday(day))
-            for is_snapshot, day in days
-        }
+        return {_partition_of(*which) for which in days}
+
+
+@lru_cache(maxsize=64)
+def _partition_of(is_snapshot: bool, day: date) -> tuple[str, date]:
+    return ("snapshot", day) if is_snapshot else ("event", _monday(day))
 
 
 def _monday(day: date) -> date:

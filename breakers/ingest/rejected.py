@@ -13,9 +13,7 @@ class Rejected(dict[int, tuple[FieldError, ...]]):
     """Every reason by the event's index; beyond a thousand in all, of each event the first alone, for an answer or an
     ack of them is to fit into a frame."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._told = 0
+    _told = 0
 
     def refuse(self, index: int, errors: Sequence[FieldError]) -> None:
         told = tuple(errors if self._told + len(errors) <= _TOLD_MAX else errors[:1])

@@ -72,7 +72,7 @@ def decoder_of(kind: type[_Body]) -> Callable[[msgspec.Raw], _Body | list[FieldE
                 return read_with_care(raw)
         except RecursionError:
             return [NESTED]
-        if _is_plain(bytes(raw)):
+        if is_plain(bytes(raw)):
             return body
         return _unprintable(body) or body
 
@@ -90,7 +90,7 @@ def decoder_of(kind: type[_Body]) -> Callable[[msgspec.Raw], _Body | list[FieldE
     return read
 
 
-def _is_plain(text: bytes) -> bool:
+def is_plain(text: bytes) -> bool:
     """Whether no text in this JSON can hold what is not printable: below a space nothing stands in JSON but escaped."""
     # A byte is looked for in a fifth of the time of a text of one byte.
     return text.isascii() and ord("\\") not in text and 0x7F not in text
