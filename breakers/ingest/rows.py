@@ -32,6 +32,9 @@ _OF_SNAPSHOTS = (
 )
 
 
+Columns = Callable[[Sequence[Row]], dict[str, list[Any]]]
+
+
 def rows_of_known(registry: Registry, events: Iterable[Happened]) -> list[Row] | None:
     """Their rows, where nothing need be asked for them: neither the id of a name nor a time."""
     rows = []
@@ -47,12 +50,9 @@ def make_lines(rows: Sequence[Row]) -> None:
     """Has rows ready for COPY before they are wanted, where a column at a time is worth its while."""
     if len(rows) < _MANY:
         return
-    for some, columns_of in zip(
-        by_table(rows), (columns_of_events, columns_of_snapshots), strict=True
-    ):
-        if some:
-            for row, line in zip(some, lines(columns_of(some).values()), strict=True):
-                row.line = line.encode()
+    events, snapshots = by_table(rows)
+    _note_lines(events, columns_of_events)
+    _note_lines(snapshots, columns_of_snapshots)
 
 
 async def settle(
@@ -169,13 +169,18 @@ def snapshots_as_lines(rows: Sequence[Row]) -> bytes:
     return _as_lines(rows, columns_of_snapshots)
 
 
-def _as_lines(
-    rows: Sequence[Row], columns_of: Callable[[Sequence[Row]], dict[str, list[Any]]]
-) -> bytes:
-    ready = [row.line for row in rows if row.line is not None]
-    if len(ready) == len(rows):
-        return b"".join(ready)
-    return "".join(lines(columns_of(rows).values())).encode()
+def _as_lines(rows: Sequence[Row], columns_of: Columns) -> bytes:
+    left = [row for row in rows if row.line is None]
+    if len(left) == len(rows):
+        return "".join(lines(columns_of(rows).values())).encode()
+    _note_lines(left, columns_of)
+    return b"".join(row.line for row in rows if row.line is not None)
+
+
+def _note_lines(rows: Sequence[Row], columns_of: Columns) -> None:
+    if rows:
+        for row, line in zip(rows, lines(columns_of(rows).values()), strict=True):
+            row.line = line.encode()
 
 
 def as_json(value: Labels | dict[str, object] | Metrics | None) -> str | None:
