@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from breakers.budget import Budget
 from breakers.errors import Overloaded
 
 BYTES_MAX = 64 * 1024 * 1024
@@ -21,9 +22,7 @@ class Bodies:
     """The bytes that some applications share, first come, first served."""
 
     def __init__(self) -> None:
-        self._left = BYTES_MAX
-        self._turn = asyncio.Lock()
-        self._freed = asyncio.Event()
+        self._budget = Budget(BYTES_MAX)
 
     def share(self) -> Share:
         return Share(self)
@@ -31,17 +30,13 @@ class Bodies:
     async def take(self, count: int) -> None:
         """Raises NoRoom after ROOM_WITHIN_S."""
         try:
-            async with asyncio.timeout(ROOM_WITHIN_S), self._turn:
-                while count > self._left:
-                    self._freed.clear()
-                    await self._freed.wait()
-                self._left -= count
+            async with asyncio.timeout(ROOM_WITHIN_S):
+                await self._budget.take(count)
         except TimeoutError:
             raise NoRoom("Too much is being taken in.", retry_after=2) from None
 
     def give_back(self, count: int) -> None:
-        self._left += count
-        self._freed.set()
+        self._budget.give_back(count)
 
 
 class Share:

@@ -14,6 +14,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout, TooManyRequests
 
+from breakers.budget import Budget
 from breakers.db import Connection, NoAnswer, Pool, Unfit
 from breakers.errors import FieldError, Overloaded
 from breakers.ingest.beyond import Within
@@ -81,8 +82,7 @@ class Writer:
         self._looks = 0
         """The group under way, and how often it was looked at."""
         self._held: Connection | None = None
-        self._aside_turn, self._aside_less = asyncio.Lock(), asyncio.Event()
-        self._aside_weight = 0
+        self._aside = Budget(GROUP_MAX)
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
     def start(self) -> None:
@@ -114,16 +114,12 @@ class Writer:
     async def commit_aside(self, job: Job[Answer]) -> Answer:
         """As `commit`, for what comes of a thousand instances at once and can wait, hellos and what the server itself
         finds out: a group's worth of it stands in the queue, and leaves the rest to events."""
-        async with self._aside_turn:  # or many small ones would pass a large one by
-            while self._aside_weight and self._aside_weight + job.weight > GROUP_MAX:
-                self._aside_less.clear()
-                await self._aside_less.wait()
-            self._aside_weight += job.weight
+        weight = job.weight
+        await self._aside.take(weight)
         try:
             return await self.commit(job)
         finally:
-            self._aside_weight -= job.weight
-            self._aside_less.set()
+            self._aside.give_back(weight)
 
     def submit(self, job: Job[Answer]) -> asyncio.Future[Answer]:
         """Queues the job here and now, so that jobs are committed in the order of their submission.

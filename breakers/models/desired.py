@@ -139,7 +139,7 @@ class Command(Author):
     """A one-shot, run at most once by each instance it is for, and by none after `expires_at`."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    breaker = models.ForeignKey(Breaker, models.CASCADE, related_name="commands")
+    breaker = models.ForeignKey(Breaker, models.CASCADE, related_name="commands", db_index=False)
     revision = models.BigIntegerField()
     command = models.CharField(max_length=5, choices=[(c, c) for c in ("trip", "reset")])
     reason = models.CharField(max_length=2000)

@@ -40,7 +40,9 @@ class Environment(models.Model):
 class Service(models.Model):
     """A deployable that calls others."""
 
-    environment = models.ForeignKey(Environment, models.PROTECT, related_name="services")
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, related_name="services", db_index=False
+    )
     name = models.CharField(max_length=NAME_MAX)
     made_by = models.ForeignKey(
         "breakers.ApiKey",
@@ -75,7 +77,7 @@ class Instance(models.Model):
     breaker.
     """
 
-    service = models.ForeignKey(Service, models.PROTECT, related_name="instances")
+    service = models.ForeignKey(Service, models.PROTECT, related_name="instances", db_index=False)
     name = models.CharField(max_length=NAME_MAX)
     boot = models.CharField(max_length=NAME_MAX, null=True)
     session = models.UUIDField(null=True)
@@ -122,7 +124,7 @@ class Instance(models.Model):
 class Boot(models.Model):
     """One life of an instance's process, ranked by the earliest time of any of its state changes."""
 
-    instance = models.ForeignKey(Instance, models.CASCADE, related_name="boots")
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="boots", db_index=False)
     boot = models.CharField(max_length=NAME_MAX)
     first_at = models.DateTimeField()
 
@@ -141,7 +143,7 @@ class Breaker(models.Model):
     changed anything that is shown; the hub reads on from there.
     """
 
-    service = models.ForeignKey(Service, models.PROTECT, related_name="breakers")
+    service = models.ForeignKey(Service, models.PROTECT, related_name="breakers", db_index=False)
     name = models.CharField(max_length=NAME_MAX)
     target = models.CharField(max_length=NAME_MAX, null=True)
     made_by = models.ForeignKey(
@@ -190,8 +192,12 @@ class BreakerInstance(models.Model):
     `boot`, `seq`, `at`, `origin` and `event_id` are that event's place in the order.
     """
 
-    breaker = models.ForeignKey(Breaker, models.CASCADE, related_name="breaker_instances")
-    instance = models.ForeignKey(Instance, models.CASCADE, related_name="breaker_instances")
+    breaker = models.ForeignKey(
+        Breaker, models.CASCADE, related_name="breaker_instances", db_index=False
+    )
+    instance = models.ForeignKey(
+        Instance, models.CASCADE, related_name="breaker_instances", db_index=False
+    )
     created_at = models.DateTimeField(db_default=Now())
     state = models.CharField(max_length=13, db_default=State.UNKNOWN)
     natural_state = models.CharField(max_length=13, null=True)
