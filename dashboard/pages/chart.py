@@ -34,11 +34,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`columns` are those of which something is known; `said` is what the drawing shows, in words."""
+    """`columns` are those of which something is known; `said` is what the drawing shows, in words; `worst` the one in
+    which most of the calls failed, if any did."""
 
     columns: list[Column]
     most: str
     said: str
+    worst: Column | None
 
 
 def calls_of(breaker: Breaker, *, now: datetime) -> Chart | None:
@@ -56,10 +58,14 @@ def chart_of(points: Sequence[Point]) -> Chart | None:
     if not known:
         return None
     most = max(max(point.calls or 0.0 for _, point in known), 1.0)
+    columns = [_column(n, point, most) for n, point in known]
+    rates = [point.failure_rate or 0.0 for _, point in known]
+    worst = max(range(len(known)), key=rates.__getitem__)
     return Chart(
-        columns=[_column(n, point, most) for n, point in known],
+        columns=columns,
         most=_count(most),
         said=_said([point for _, point in known]),
+        worst=columns[worst] if rates[worst] else None,
     )
 
 
@@ -88,11 +94,7 @@ def _said(points: Sequence[Point]) -> str:
     said = f"{_count(calls)} calls in the last hour, {_count(failed)} failed"
     if refused:
         said += f", {_count(refused)} more refused"
-    rates = [point for point in points if point.failure_rate is not None]
-    worst = max(rates, key=lambda point: point.failure_rate or 0.0, default=None)
-    if worst is None or not worst.failure_rate:
-        return f"{said}."
-    return f"{said}. The worst minute was {worst.at:%H:%M} UTC: {words.percent(worst.failure_rate)} failing."
+    return f"{said}."
 
 
 def _count(value: float | None) -> str:

@@ -35,10 +35,16 @@ def test_columns_are_as_high_as_their_calls_and_gaps_stay_gaps() -> None:
     assert [(one.x, one.top, one.height) for one in chart.columns] == [(0, 50, 50), (2, 0, 100)]
     assert (chart.columns[1].failed_top, chart.columns[1].failed_height) == (75, 25)
     assert chart.most == "100"
-    assert chart.said == (
-        "150 calls in the last hour, 25 failed, 40 more refused. "
-        "The worst minute was 14:02 UTC: 25% failing."
-    )
+    assert chart.said == "150 calls in the last hour, 25 failed, 40 more refused."
+    assert chart.worst == chart.columns[1]
+    assert (chart.worst.at, chart.worst.rate) == (T0 + timedelta(minutes=2), "25%")
+
+
+def test_where_no_call_failed_no_minute_was_the_worst() -> None:
+    chart = chart_of([minute(0, 50, 0), minute(1, 3)])
+
+    assert chart is not None
+    assert chart.worst is None
 
 
 def test_without_a_count_there_is_no_chart() -> None:
