@@ -65,7 +65,7 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     errors = [
         {
             "loc": list(found["loc"][2:] if found["loc"][0] == "body" else found["loc"][1:]),
-            "msg": found["msg"],
+            "msg": found["msg"].removeprefix("Value error, "),  # pydantic's, before ours
         }
         for found in error.errors
     ]
