@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -46,6 +46,18 @@ class Job(Generic[Answer]):
     @property
     def weight(self) -> int:
         return 1
+
+    def answer(self, answer: Answer) -> None:
+        """The first word counts: who was told that it is late hears nothing more."""
+        if not self.done.done():
+            self.done.set_result(answer)
+
+
+def fail_all(jobs: Iterable[Job[Any]], problem: Exception) -> None:
+    """Those that were not answered yet."""
+    for job in jobs:
+        if not job.done.done():
+            job.done.set_exception(problem)
 
 
 @dataclass(eq=False, kw_only=True)

@@ -8,7 +8,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import psycopg
 import structlog
@@ -16,17 +16,17 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from breakers.budget import Budget
 from breakers.db import Connection, NoAnswer, Pool, Unfit
-from breakers.errors import FieldError, Overloaded
+from breakers.errors import Overloaded
 from breakers.ingest.beyond import Within
 from breakers.ingest.bounds import BeyondBound
 from breakers.ingest.commit import Care, commit_group
 from breakers.ingest.draft import Draft
 from breakers.ingest.effects import Effects
+from breakers.ingest.guilty import AGAIN, write_halves
 from breakers.ingest.held import HeldElsewhere
-from breakers.ingest.jobs import AnyJob, Batch, Job, Outcome, Refused, Stored
+from breakers.ingest.jobs import AnyJob, Job, fail_all
 from breakers.ingest.ledger import LockWhole
 from breakers.ingest.memory import Memory
-from breakers.ingest.registry import GoneFromRegistry
 from breakers.ingest.statements import Moved
 from breakers.loops import cancel, for_ever
 
@@ -40,18 +40,10 @@ GROUP_MAX = 4_000
 # what may come between.
 _TRIES = 6
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests, OSError)
-_AGAIN = (
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.CheckViolation,  # a partition that was dropped under us
-    psycopg.errors.ForeignKeyViolation,  # a remembered row that was pruned
-    GoneFromRegistry,
-)
 # Nobody waits for one group for more looks than so many, whatever holds it up, and so not twice as long for an answer.
 # Looked at for all together: a timer for each event that comes alone would cost as much as its validation. And looks
 # are counted, not seconds: in those for which this process was not run, the answer may have come.
 _LOOKS_MAX, _LOOK_EACH_S = 15, 1.0
-_NOT_YET = Refused((FieldError((), "could not be stored yet; send it again"),))
 # Where repeats come, or late events, or where another process moves the same breakers, more of that follows: so many
 # groups are then looked at before they are written.
 _CAREFUL_FOR = 20
@@ -148,9 +140,9 @@ class Writer:
                     await self._write(group, draft)
                 except Exception as problem:  # the writer must live on; its senders are told
                     _log.exception("group not committed", jobs=len(group))
-                    self._answer_all(group, Overloaded(f"Not stored: {type(problem).__name__}."))
+                    fail_all(group, Overloaded(f"Not stored: {type(problem).__name__}."))
                 finally:
-                    self._answer_all(group, Overloaded("The server is stopping."))
+                    fail_all(group, Overloaded("The server is stopping."))
                     self._weight -= sum(job.weight for job in group)
                     self._group = []
         finally:
@@ -175,7 +167,7 @@ class Writer:
         self._looks += 1
         if self._group and self._looks > _LOOKS_MAX:
             late = Overloaded("The database does not answer.", retry_after=2)
-            self._answer_all(self._group, late)
+            fail_all(self._group, late)
             self._give_up_waiting(late)
 
     def _give_up_waiting(self, problem: Exception) -> None:
@@ -183,7 +175,7 @@ class Writer:
         self._waiting.clear()
         self._draft = None
         self._weight -= sum(job.weight for job in waiting)
-        self._answer_all(waiting, problem)
+        fail_all(waiting, problem)
 
     def _begin_draft(self) -> None:
         """From here on it is known, or taken to be, what all groups before will have left behind."""
@@ -248,25 +240,24 @@ class Writer:
         except psycopg.errors.LockNotAvailable:
             # For seconds already, and to wait again takes as long again from all that wait behind.
             _log.warning("held elsewhere", jobs=len(group))
-            self._answer_all(group, Overloaded("Held by somebody else.", retry_after=2))
+            fail_all(group, Overloaded("Held by somebody else.", retry_after=2))
             return
         except _AWAY as problem:
             await self._let_go()
             # Also when COMMIT itself was cut off: whether it held is unknown, so nobody is told it did.
             _log.warning("database away", error=str(problem).strip(), jobs=len(group))
             away = Overloaded("The database does not answer.", retry_after=2)
-            self._answer_all(group, away)
+            fail_all(group, away)
             if isinstance(problem, NoAnswer | PoolTimeout):
                 # That took seconds, and will again: what came meanwhile has waited long enough.
                 self._give_up_waiting(away)
             return
         except Exception as problem:
             # Data, or a fault of ours that some data brings out: others must not suffer for it.
-            await self._halve(group, problem)
+            await write_halves(group, problem, write=self._write)
             return
         for job in group:
-            if not job.done.done():
-                job.done.set_result(effects.answers.get(job))
+            job.answer(effects.answers.get(job))
         await self._committed(effects)
 
     async def _write_within(self, group: Sequence[AnyJob], beyond: BeyondBound) -> None:
@@ -300,7 +291,7 @@ class Writer:
         if held:
             _log.warning("breakers held elsewhere", jobs=len(held))
             problem = Overloaded("A breaker of these is held by somebody else.", retry_after=2)
-            self._answer_all(held, problem)
+            fail_all(held, problem)
         return free
 
     async def _write_draft(self, connection: Connection, draft: Draft) -> Effects:
@@ -340,75 +331,9 @@ class Writer:
                 await self._pool.drain()
                 if attempt == _TRIES:
                     raise
-            except _AGAIN:
+            except AGAIN:
                 self._memory.forget()
                 if attempt == _TRIES:
                     raise
                 await asyncio.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
-
-    async def _halve(self, group: Sequence[AnyJob], problem: Exception) -> None:
-        """Something failed the transaction: look for the guilty event, so that it alone is refused."""
-        if len(group) > 1:
-            middle = len(group) // 2
-            await self._write(group[:middle])
-            await self._write(group[middle:])
-            return
-        job = group[0]
-        if isinstance(job, Batch) and len(job.events) > 1:
-            middle = len(job.events) // 2
-            halves = (
-                Batch(events=job.events[:middle], by=job.by),
-                Batch(events=job.events[middle:], by=job.by),
-            )
-            for half in halves:
-                if job.done.done():
-                    return  # told meanwhile that it is not stored
-                await self._write([half])
-            await self._answer_of(job, halves)
-            return
-        not_yet = (*_AGAIN, LockWhole, psycopg.errors.UniqueViolation, psycopg.ProgrammingError)
-        if isinstance(problem, not_yet):
-            # Others were first each time, or the tables are those of another version: nothing is wrong with it, and it
-            # may well be stored in a moment.
-            _log.warning("not stored yet", job=type(job).__name__, error=type(problem).__name__)
-            self._answer_all([job], Overloaded("Could not be stored yet.", retry_after=1))
-            return
-        _log.error("not stored", job=type(job).__name__, exc_info=problem)
-        if isinstance(job, Batch):
-            _set(job.done, [Refused((FieldError((), "could not be stored"),))])
-        else:
-            self._answer_all([job], Overloaded("Could not be stored."))
-
-    async def _answer_of(self, job: Batch, halves: Sequence[Batch]) -> None:
-        """What became of a job by what became of its halves: all is to be sent again where some could not be stored
-        and no harm comes of it, for a repeat is known by its id."""
-        outcomes: list[Outcome] = []
-        problem, is_harmless = None, True
-        for half in halves:
-            try:
-                told = await half.done
-            except Overloaded as away:
-                problem = away
-                outcomes += [_NOT_YET] * len(half.events)
-            else:
-                outcomes += told
-                is_harmless &= all(
-                    event.named or outcome is not Stored.ACCEPTED
-                    for event, outcome in zip(half.events, told, strict=True)
-                )
-        if problem is not None and is_harmless:
-            self._answer_all([job], problem)
-        else:
-            _set(job.done, outcomes)
-
-    @staticmethod
-    def _answer_all(group: Sequence[AnyJob], problem: Exception) -> None:
-        for job in group:
-            if not job.done.done():
-                job.done.set_exception(problem)
-
-
-def _set(done: asyncio.Future[Any], answer: object) -> None:
-    if not done.done():
-        done.set_result(answer)
