@@ -116,7 +116,11 @@ def get_breaker_events(
     cursor: str = "",
 ) -> Rows:
     """What happened to it, newest first; `since` ≤ t < `until`. Snapshots only where asked for by type. Of a breaker
-    that was removed, as long as its history is kept."""
+    that was removed, as long as its history is kept.
+
+    Beside what was sent, each has `received_at`, `cause`, and its `origin`: `agent` for whatever was sent, by SDK or
+    by hand, and `server` for what the panel found out itself. Of a state change, `was` is `from`, or, where that was
+    not said, the state that history has before it."""
     breaker = access.breaker_of_history(request.auth, breaker_id)
     items, next_ = events_of(
         breaker, since=since, until=until, type=type, limit=limit, cursor=cursor

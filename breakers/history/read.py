@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from breakers.cursor import encode, page
 from breakers.models import Breaker, Event, Instance, Named, Removed, Snapshot
+from breakers.sql import statements
 from breakers.wire import told_time
 
 _Row = TypeVar("_Row", Event, Snapshot)
+_STATES_BEFORE = statements("history")["states_before"]
 _ORDER: list[tuple[str, type]] = [("occurred_at", datetime), ("event_id", str)]
 
 
@@ -25,7 +28,8 @@ def events_of(
     limit: int,
     cursor: str = "",
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Events with `since` ≤ t < `until` and the next cursor. Snapshots are read only by their type."""
+    """Events with `since` ≤ t < `until` and the next cursor. Snapshots are read only by their type. Of a state change,
+    `was` is `from`, or, where the event does not say it, what its instance was before by history."""
     query = {"breaker": breaker.pk, "since": since, "until": until, "type": type}
     span: dict[str, Any] = {"breaker_id": breaker.pk}
     if since is not None:
@@ -43,7 +47,9 @@ def events_of(
     names = dict(Instance.objects.filter(pk__in=instances).values_list("pk", "name"))
     removed = Removed.objects.filter(kind=Named.INSTANCE, of_id__in=instances - names.keys())
     names |= dict(removed.values_list("of_id", "name"))
-    return [_told(row, names) for row in found], following
+    told = [_told(row, names) for row in found]
+    _tell_what_was(breaker, found, told)
+    return told, following
 
 
 def cursor_after(breaker: Breaker, *, occurred_at: datetime, id: str) -> str:
@@ -57,6 +63,38 @@ def _page(
     return page(
         rows, order=_ORDER, newest_first=True, limit=limit, cursor=cursor or None, query=query
     )
+
+
+def _tell_what_was(
+    breaker: Breaker, found: Sequence[Event | Snapshot], told: Sequence[dict[str, Any]]
+) -> None:
+    changes = [
+        (row, one)
+        for row, one in zip(reversed(found), reversed(told), strict=True)
+        if isinstance(row, Event) and row.type == "state_change"
+    ]
+    first: dict[int, Event] = {}
+    for row, _ in changes:
+        first.setdefault(row.instance_id, row)
+    was = _states_before(breaker, [row for row in first.values() if row.from_state is None])
+    for row, one in changes:
+        one["was"] = row.from_state or was.get(row.instance_id)
+        was[row.instance_id] = row.to_state
+
+
+def _states_before(breaker: Breaker, events: Sequence[Event]) -> dict[int, str | None]:
+    if not events:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _STATES_BEFORE,
+            {
+                "breaker": breaker.pk,
+                "instances": [event.instance_id for event in events],
+                "times": [event.occurred_at for event in events],
+            },
+        )
+        return dict(cursor.fetchall())
 
 
 def _told(row: Event | Snapshot, names: dict[int, str]) -> dict[str, Any]:

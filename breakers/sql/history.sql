@@ -97,3 +97,14 @@ JOIN LATERAL (
                       WHERE a.instance_id = i.id AND (a.breaker_id IS NULL OR a.breaker_id = b.id)
                         AND a.since <= %(at)s AND a.until > %(at)s)
 ) n ON n.instances > 0 OR b.created_at <= %(at)s
+
+-- name: states_before
+-- Of instances of a breaker, the state that each was in just before an instant, by time; null where history has none.
+SELECT asked.instance_id, coalesce(
+    (SELECT e.to_state FROM event e
+     WHERE e.breaker_id = %(breaker)s AND e.instance_id = asked.instance_id AND e.type = 'state_change'
+       AND e.occurred_at < asked.at
+     ORDER BY e.occurred_at DESC LIMIT 1),
+    (SELECT c.to_state FROM checkpoint c
+     WHERE c.breaker_id = %(breaker)s AND c.instance_id = asked.instance_id AND c.occurred_at < asked.at))
+FROM unnest(%(instances)s::bigint[], %(times)s::timestamptz[]) AS asked (instance_id, at)

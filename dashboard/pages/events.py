@@ -219,7 +219,7 @@ def event_row(event: dict[str, Any]) -> EventRow:
         id=event["id"],
         occurred_at=datetime.fromisoformat(event["occurred_at"]),
         type=event["type"],
-        before=event.get("from"),
+        before=event.get("was"),
         to=event.get("to"),
         instance=event["instance"] or "",
         why=_why(event),

@@ -8,7 +8,8 @@ import { call, type Answer } from "./http";
 export interface BreakerEvent {
   instance: string;
   type: string;
-  from: string | null;
+  /** What it says that it left, or else what history has before it. */
+  was?: string | null;
   to: string | null;
   occurred_at: string;
   /** Counts an instance's own events up; null where nothing does. */
@@ -26,8 +27,8 @@ async function changesOf(id: string, span: Record<string, string>): Promise<Page
   const query = new URLSearchParams({ ...span, type: "state_change", limit: String(PAGE) });
   const answer = await call<Page<BreakerEvent>>("GET", `breakers/${encodeURIComponent(id)}/events?${query}`);
   if (!answer.ok) return null;
-  const items = answer.value.items.flatMap(({ instance, from, to, occurred_at, seq }) =>
-    isState(to) ? [{ instance, from: isState(from) ? from : null, to, at: moment(occurred_at), seq }] : [],
+  const items = answer.value.items.flatMap(({ instance, was, to, occurred_at, seq }) =>
+    isState(to) ? [{ instance, from: isState(was) ? was : null, to, at: moment(occurred_at), seq }] : [],
   );
   return { items, next: answer.value.next };
 }

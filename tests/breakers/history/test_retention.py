@@ -14,6 +14,7 @@ from django.utils import timezone
 from psycopg.errors import LockNotAvailable
 
 from breakers.agents.retire import prune_retired
+from breakers.history.read import events_of
 from breakers.history.rebuild import rebuild
 from breakers.history.upkeep import drop_old_history, forget_absences, history_is_kept
 from breakers.live import past
@@ -78,6 +79,17 @@ def old_breaker(state: str = "closed", *, weeks_ago: int = 30) -> Breaker:
 
 def is_as_history_says() -> bool:
     return not list(rebuild(write=False))
+
+
+def test_what_a_breaker_was_at_the_edge_is_known_to_the_first_change_after_it() -> None:
+    breaker = old_breaker("closed")
+    for _ in drop_old_history(timezone.now()):
+        pass
+    make_event(breaker, "open", instance="i", at=timezone.now() - timedelta(hours=1))
+
+    [event], _ = events_of(breaker, limit=10)
+
+    assert (event["was"], event["to"]) == ("closed", "open")
 
 
 def test_what_lies_wholly_before_the_edge_is_dropped_and_nothing_else() -> None:
