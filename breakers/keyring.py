@@ -25,6 +25,8 @@ BELIEVED_S = 2.0
 _REFRESHED_S = 1.0
 _REMEMBERED = 10_000
 _AT_ONCE = 1000
+_HEADER_MAX = 256
+"""Bytes of a header that is remembered: anybody may send one."""
 _LOOK_UP = """
     SELECT k.hash, k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute', k.id, k.name, k.scopes, e.name,
            k.service_names, k.events_per_second, k.names_max
@@ -56,7 +58,8 @@ class Keyring:
 
     async def actor_of(self, scope: AsgiScope) -> Actor:
         """Who sends this request or opens this socket; raises Unauthenticated."""
-        hashed = _hash_in(headers(scope).get(b"authorization", b""))
+        said = headers(scope).get(b"authorization", b"")
+        hashed = _remembered_hash(said) if len(said) <= _HEADER_MAX else _hash_in(said)
         if hashed is None:
             raise Unauthenticated("Send “Authorization: Bearer KEY”.")
         actor = self._believed(hashed) or await self.actor_of_hash(hashed)
@@ -166,10 +169,13 @@ def _actor_of(
     )
 
 
-@lru_cache(maxsize=1024)
 def _hash_in(said: bytes) -> bytes | None:
-    """That of the key in an Authorization header, if there is one: of each caller's once, for it costs as much as all
-    else here. The headers stay in memory, as the server has them of whoever is connected."""
+    """That of the key in an Authorization header, if there is one."""
     scheme, _, text = said.decode("latin-1").partition(" ")
     text = text.strip()
     return key_hash(text) if text and scheme.lower() == "bearer" else None
+
+
+_remembered_hash = lru_cache(maxsize=1024)(_hash_in)
+"""To find it costs as much as all else here. So the last thousand headers are in memory, as those of all that are
+connected are in the server's."""

@@ -27,7 +27,7 @@ _REFUSED_LINGERS_S = 3.0
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 PIECE = 4096
 """Bytes that a WebSocket takes in at once: some seven hundred frames at most, and milliseconds."""
-_LIGHT_BELOW = 256
+_LIGHT_BELOW = 32
 ENDING = "ending"
 """Under this name the lifespan's state has what is to be called once the server begins to end."""
 

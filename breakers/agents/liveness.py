@@ -4,8 +4,8 @@ who would have heard. Time in which none of them lived does not count as silence
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NoReturn, TypeVar
 
 import structlog
 from django.db import connections
@@ -15,7 +15,8 @@ from breakers.agents.retire import retire_away
 from breakers.db import Connection, Pool
 from breakers.desired.expire import expire_due
 from breakers.desired.plan import start_due
-from breakers.ingest.jobs import Disconnect, Lose, Settle
+from breakers.errors import Overloaded
+from breakers.ingest.jobs import Disconnect, Job, Lose, Settle
 from breakers.ingest.queue import Writer
 from breakers.loops import cancel, for_ever
 from breakers.sql import statements
@@ -65,6 +66,11 @@ _FORGET_TOUCHED = statements("board")["forget_touched"]
 _LOCK, _TOUCH = (statements("retire")[name] for name in ("lock_breakers", "touch_breakers"))
 
 
+_Silent = tuple[int, int]
+"""An instance, and how many breakers it has."""
+Answer = TypeVar("Answer")
+
+
 class Liveness:
     """The loops of a web process that watch the time."""
 
@@ -104,14 +110,30 @@ class Liveness:
             Disconnect(instance_id=id, session=session, silent_for_s=QUIET_FOR_S, breakers=breakers)
             for id, session, breakers in quiet
         ]
-        await asyncio.gather(*map(self._writer.commit_aside, jobs))
+        await self._each(jobs)
         for some in _portions(silent):
-            lost = await self._writer.commit_aside(some)
+            lost = await self._lose(some)
             if lost:
-                _log.info("instances lost", count=len(lost))
-        # Last, and each by itself: a breaker that somebody holds delays its own instance and nothing else.
-        settling = [Settle(instance_id=id, breakers=breakers) for id, breakers in leaving]
-        await asyncio.gather(*map(self._writer.commit_aside, settling), return_exceptions=True)
+                _log.info("instances lost", count=lost)
+        await self._each([Settle(instance_id=id, breakers=breakers) for id, breakers in leaving])
+
+    async def _each(self, jobs: Iterable[Job[Answer]]) -> list[Answer]:
+        """The answers of those that could be done: a breaker that somebody holds delays its own instance and nothing
+        else."""
+        told = await asyncio.gather(*map(self._writer.commit_aside, jobs), return_exceptions=True)
+        for one in told:
+            if isinstance(one, BaseException) and not isinstance(one, Overloaded):
+                raise one
+        return [one for one in told if not isinstance(one, BaseException)]
+
+    async def _lose(self, silent: Sequence[_Silent]) -> int:
+        """How many of them were in fact lost."""
+        try:
+            lost = await self._writer.commit_aside(_losing(silent))
+        except Overloaded:
+            each = await self._each([_losing([one]) for one in silent])
+            lost = [id for ids in each for id in ids]
+        return len(lost)
 
     async def _expire(self) -> None:
         async with self._pool.connection() as connection:
@@ -131,18 +153,22 @@ class Liveness:
             _log.info("instances retired", count=retired)
 
 
-def _portions(silent: Iterable[tuple[int, int]]) -> Iterator[Lose]:
-    """Of instances with the number of their breakers: each becomes an event, and PostgreSQL has 5 s for them."""
-    ids: list[int] = []
+def _portions(silent: Iterable[_Silent]) -> Iterator[list[_Silent]]:
+    """Each breaker becomes an event, and PostgreSQL has 5 s for them."""
+    some: list[_Silent] = []
     breakers = 0
     for id, count in silent:
-        if ids and breakers + count > _LOST_AT_ONCE:
-            yield Lose(instance_ids=ids, breakers=breakers)
-            ids, breakers = [], 0
-        ids.append(id)
+        if some and breakers + count > _LOST_AT_ONCE:
+            yield some
+            some, breakers = [], 0
+        some.append((id, count))
         breakers += count
-    if ids:
-        yield Lose(instance_ids=ids, breakers=breakers)
+    if some:
+        yield some
+
+
+def _losing(silent: Sequence[_Silent]) -> Lose:
+    return Lose(instance_ids=[id for id, _ in silent], breakers=sum(n for _, n in silent))
 
 
 async def _touch(connection: Connection, back: set[int]) -> None:

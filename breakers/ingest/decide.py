@@ -198,19 +198,23 @@ class Decisions:
         found = await self._db.fetch(
             "leave_breakers", instance=instance, boot=boot, breakers=sorted(presented)
         )
-        self._part([(breaker, instance) for breaker, has_left in found if has_left])
+        self._part([(breaker, instance) for breaker, has_left, _ in found if has_left])
+        self._ledger.look_again(
+            (breaker, instance) for breaker, has_left, was_here in found if has_left and was_here
+        )
 
     async def _settle(self, job: Settle) -> None:
         instance = job.instance_id
         found = await self._db.fetch("settle_leaving", instance=instance)
-        self._part([(breaker, instance) for breaker, leaves, _ in found if leaves])
+        left = [(breaker, instance) for breaker, leaves, _ in found if leaves]
+        self._part(left)
+        self._ledger.look_again(left)
         self._returned += [(breaker, instance) for breaker, _, is_back in found if is_back]
 
     def _part(self, left: Sequence[Pair]) -> None:
         """Raises Moved where another process has just named one of them, which is not under lock."""
         if any(breaker not in self._breakers for breaker, _ in left):
             raise Moved
-        self._ledger.look_again(left)
         self.left += left
 
     def _news_of_hello(

@@ -65,12 +65,17 @@ class Filling:
 
     async def _read(self, part: _Part) -> None:
         try:
-            async with self._turn, self._reading, self._pool.connection() as connection:
-                await self._begin(connection)
-                views = [view for view in self._waiting.pop(part)[1] if view.is_wanted]
-                for view in views:
-                    view.begin_fill()
-                rows = await self._page(connection, part, views, after=0)
+            async with self._turn, self._reading:
+                # Whoever types asks for something else before it is their turn.
+                if not any(view.is_wanted for view in self._waiting[part][1]):
+                    del self._waiting[part]
+                    return
+                async with self._pool.connection() as connection:
+                    await self._begin(connection)
+                    views = [view for view in self._waiting.pop(part)[1] if view.is_wanted]
+                    for view in views:
+                        view.begin_fill()
+                    rows = await self._page(connection, part, views, after=0)
         except BaseException:
             if self._waiting.get(part, (None,))[0] is asyncio.current_task():
                 del self._waiting[part]

@@ -128,6 +128,7 @@ def settle(brought: Brought, *, now: datetime) -> None:
     for _ in rebuild(write=True, services=services):
         pass
     _run("retire_after_last_word", {"services": services})
+    _run("await_hello", {"services": services})
     if brought.sampled_since is None or brought.sampled_until is None:
         return
     sampled = sorted(brought.sampled)

@@ -277,12 +277,14 @@ WHERE instance_id = %(instance)s AND (applied_revision > 0 OR refused_revision I
 
 -- name: leave_breakers
 -- A hello names all that its process has. What an earlier one of the same process had named and this one does not is
--- gone, and given; what another life of it had named has a minute to be named again.
+-- gone; what another life of it had named has a minute to be named again. What was imported was named to
+-- another panel, by '': of that nobody knows whether it had left there already. Gives what leaves or may, whether it is
+-- gone, and whether it was ever there for this panel.
 UPDATE breaker_instance SET
-    left_at = CASE WHEN presented_by = %(boot)s THEN now() END,
-    leaves_at = CASE WHEN presented_by <> %(boot)s THEN coalesce(leaves_at, now() + interval '60 seconds') END
+    left_at = CASE WHEN presented_by IN (%(boot)s, '') THEN now() END,
+    leaves_at = CASE WHEN presented_by NOT IN (%(boot)s, '') THEN coalesce(leaves_at, now() + interval '60 seconds') END
 WHERE instance_id = %(instance)s AND presented_by IS NOT NULL AND left_at IS NULL AND NOT breaker_id = ANY(%(breakers)s)
-RETURNING breaker_id, left_at IS NOT NULL
+RETURNING breaker_id, left_at IS NOT NULL, presented_by <> ''
 
 -- name: settle_leaving
 -- Of an instance that is live. What had a minute to be named again is gone, unless its present life told of it; what had

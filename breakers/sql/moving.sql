@@ -74,6 +74,13 @@ FROM (SELECT instance_id, max(at) AS at FROM breaker_instance GROUP BY instance_
 WHERE i.id = said.instance_id AND i.service_id = ANY(%(services)s) AND i.connected IS NOT NULL AND i.boot IS NULL
   AND i.retired_at < said.at
 
+-- name: await_hello
+-- Of the same instances the first hello says what they have, and what it does not name is gone.
+UPDATE breaker_instance bi SET presented_by = ''
+FROM instance i
+WHERE i.id = bi.instance_id AND i.service_id = ANY(%(services)s) AND i.connected IS NOT NULL AND i.boot IS NULL
+  AND bi.presented_by IS NULL
+
 -- name: in_events
 INSERT INTO event (service_id, event_id, occurred_at, received_at, breaker_id, instance_id, type, from_state, to_state,
                    natural_state, boot, seq, cause, reason, detail, labels, metrics, library, origin)

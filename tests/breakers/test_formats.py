@@ -164,6 +164,7 @@ BAD_GZIP = {
     "no gzip": (b"{}", 400),
     "nothing": (b"", 400),
     "something behind it": (gzip.compress(b"{}") + b"tail", 400),
+    "members without end": (gzip.compress(b"[]") + gzip.compress(b"") * 50_000, 400),
 }
 
 
@@ -223,6 +224,13 @@ def test_no_json_makes_the_parser_raise(values: list[dict[str, Any]]) -> None:
                 continue
             found = sort(items, ANYONE, now=NOW)
             assert len(found.events) + len(found.rejected) == len(items)
+
+
+@given(st.lists(st.binary(max_size=40_000), min_size=1, max_size=5))
+def test_members_are_expanded_one_after_the_other(contents: list[bytes]) -> None:
+    body = b"".join(gzip.compress(content, compresslevel=0) for content in contents)
+
+    assert expand(body, limit=300_000) == b"".join(contents)
 
 
 @given(st.binary(max_size=300), st.integers(0, 400))

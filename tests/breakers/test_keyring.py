@@ -30,6 +30,17 @@ async def test_of_many_who_come_with_one_key_at_once_none_is_refused(web: Web) -
     assert {actor and actor.name for actor in found} == {"a fleet's"}
 
 
+async def test_what_anybody_may_send_is_not_kept(web: Web) -> None:
+    kept = keyring._remembered_hash.cache_info().currsize
+
+    for number in range(3):
+        said = f"Bearer {number}{'x' * 10_000}"
+        answer = await web.http.get("/api/v1/agent/desired", headers={"authorization": said})
+        assert answer.status_code == 401
+
+    assert keyring._remembered_hash.cache_info().currsize == kept
+
+
 async def test_a_key_is_looked_up_again_before_it_is_no_longer_believed(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,35 @@ async def _are_joining(hub: Hub, views: int) -> bool:
     return sum(view.joining > 0 for view in hub._views.values()) == views
 
 
+async def test_nothing_is_read_for_who_asks_for_something_else_before_it_is_their_turn(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await web.post_events(event())
+    asked: list[str] = []
+    read = board.read
+
+    async def noting(*arguments: Any, **more: Any) -> list[board.Row]:
+        if "limit" in more:
+            asked.append(more["match"].target)
+        return await read(*arguments, **more)
+
+    monkeypatch.setattr(board, "read", noting)
+    hub = web.entrance.runtime.hub
+    async with web.socket("/live/v1") as socket:
+        watcher = Watcher(socket)
+        async with hub._reading:
+            for number in range(20):
+                await watcher.subscribe(target=f"t{number}")
+            await aeventually(lambda: _is_wanted(hub, "t19"))
+        await watcher.take()
+
+    assert asked == ["t19"]
+
+
+async def _is_wanted(hub: Hub, target: str) -> bool:
+    return [view.chosen.match.target for view in hub._views.values()] == [target]
+
+
 async def test_nothing_is_read_on_for_a_watcher_that_has_gone(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:

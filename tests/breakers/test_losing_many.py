@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from breakers.ingest.queue import GROUP_MAX
 from breakers.models import Instance
 from breakers.states import State
 from tests.breakers.test_longpoll_presence import seen_ago, watched_for_long
+from tests.support.held import held_up
 from tests.support.web import Web
 from tests.support.writing import happened, writer
 
@@ -25,7 +26,7 @@ MANY = [{"breaker": f"b{number}", "state": "closed"} for number in range(900)]
 async def test_they_are_lost_in_portions_of_so_many_breakers() -> None:
     lost = _portions([(1, 1500), (2, 400), (3, 1500), (4, 50_000), (5, 0)])
 
-    assert [list(one.instance_ids) for one in lost] == [[1, 2], [3], [4], [5]]
+    assert [[id for id, _ in some] for some in lost] == [[1, 2], [3], [4], [5]]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -63,6 +64,26 @@ async def test_all_are_lost_and_others_are_heard_meanwhile(web: Web) -> None:
     shown = (await web.get("breakers", service="orders", limit=1000))["items"]
     assert len(shown) == len(MANY)
     assert all(one["states"] == {"closed": 1, "unknown": 4} for one in shown)
+
+
+@pytest.mark.parametrize("silent_for", [40, 61])
+async def test_a_breaker_that_somebody_holds_keeps_no_other_instance_from_being_lost(
+    web: Web, silent_for: int
+) -> None:
+    for name in ("held", "free"):
+        async with web.agent({"breaker": name, "state": "open"}, service=name, instance=name):
+            pass
+    await watched_for_long()
+    await seen_ago(61)
+    # Not lost yet, but to be shown as not connected; or to be lost together with the other.
+    quiet = timezone.now() - timedelta(seconds=silent_for)
+    await Instance.objects.filter(name="held").aupdate(last_seen=quiet, connected=silent_for < 60)
+
+    async with held_up("held"):
+        await web.entrance.runtime.liveness._look()
+
+        lost = Instance.objects.exclude(lost_at=None)
+        assert [one.name async for one in lost] == ["free"]
 
 
 async def test_nobody_is_looked_through_before_all_could_be_heard(

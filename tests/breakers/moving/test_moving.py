@@ -17,7 +17,7 @@ from django.db import connection
 from django.utils import timezone
 
 from alerts.evaluate import evaluate_pending
-from alerts.models import Incident
+from alerts.models import Incident, IncidentBreaker
 from breakers.metrics.read import points_of
 from breakers.metrics.span import Source, Span
 from breakers.models import Breaker, BreakerInstance, Event, Instance, OutboxRow, Snapshot
@@ -295,6 +295,29 @@ def written(path: Path, *lines: Any) -> Path:
     raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
     path.write_bytes(b"\n".join(raw) + b"\n")
     return path
+
+
+async def test_what_had_left_before_it_was_moved_stays_gone(
+    web: Web, tmp_path: Path, restore_contents: Callable[[], None]
+) -> None:
+    gone, there = ({"breaker": name, "state": "open"} for name in ("gone", "there"))
+    async with web.agent(gone, there) as agent:
+        await agent.hello(there)
+
+    def move() -> None:
+        exported(tmp_path / "history.ndjson")
+        restore_contents()
+        make_rule(kind="opened", name="opened")
+        imported(tmp_path / "history.ndjson")
+
+    await sync_to_async(move)()
+    async with web.agent(there):
+        shown = {one["breaker"]: one for one in (await web.get("breakers"))["items"]}
+        await sync_to_async(evaluate_pending)()
+
+    assert {name: one["instances"] for name, one in shown.items()} == {"gone": 0, "there": 1}
+    told = IncidentBreaker.objects.values_list("breaker__name", flat=True)
+    assert [name async for name in told] == ["there"]
 
 
 @pytest.mark.django_db(transaction=True)
