@@ -334,7 +334,7 @@ def _standing(one: dict[str, Any]) -> tuple[str, str]:
         return f"✗ refused revision {one['last_refusal']['revision']}: {one['apply_error']}", "open"
     if one["connected"] is None:
         known = "known by its events alone"
-        return (f"cannot obey: {known}", "half_open") if wished else (known, "unknown")
+        return (f"cannot obey: {known}", "half_open") if one["wanted"] else (known, "unknown")
     if drift == DriftKind.BEHIND:
         return f"≠ waiting for revision {wished}", "half_open"
     if drift == DriftKind.CONTRADICTS:

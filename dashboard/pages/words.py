@@ -64,8 +64,10 @@ def lasting(seconds: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """How long ago: "just now", "40 s ago", "6 min ago"; ahead of now: "in a moment", "in 6 min"."""
+    """How long ago: "just now", "40 s ago", "6 min ago"; ahead of now: "in a moment", "in 6 min", "in 2 h 37 min"."""
     s = floor(abs(seconds))
+    if seconds < 0 and s >= HOUR:
+        return f"in {lasting(s)}"
     if s < 5:
         return "in a moment" if seconds < 0 else "just now"
     if s < MINUTE:

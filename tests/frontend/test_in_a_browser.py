@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
 
 
 def sign_in(browser: Browser, stack: Stack, **context: Any) -> Page:
-    page = browser.new_context(timezone_id="UTC", **context).new_page()
+    page = browser.new_context(**{"timezone_id": "UTC"} | context).new_page()
     page.goto(f"{stack.url}/login/")
     page.fill("[name=username]", "admin")
     page.fill("[name=password]", stack.admin_password)
@@ -378,3 +378,12 @@ def test_a_wrong_param_is_told_beside_its_field(browser: Browser, live_stack: St
     form.locator("pb-preview button").click()
     eventually(lambda: form.locator("[data-error='params.window']").inner_text() == "is required")
     assert form.locator("[data-error='params.trips']").inner_text() == ""
+
+
+def test_a_page_says_in_which_zone_its_times_are(browser: Browser, live_stack: Stack) -> None:
+    page = sign_in(browser, live_stack, timezone_id="Asia/Kolkata")
+
+    page.goto(f"{live_stack.url}/audit/")
+
+    assert page.inner_text(".zone") == "Times without a zone are Asia/Kolkata, UTC+5:30."
+    page.context.close()

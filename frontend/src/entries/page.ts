@@ -7,8 +7,9 @@ import "../elements/pb-preview";
 import type { FrameEvent, LinkEvent, PbLive } from "../elements/pb-live";
 import "../elements/pb-secret";
 import "../elements/pb-time";
-import { setServerTime } from "../live/clock";
+import { now, setServerTime } from "../live/clock";
 import type { Frame } from "../live/frames";
+import { zoneOf } from "../model/span";
 import { watchApprovals } from "../page/approvals";
 import { Refresher } from "../page/refresh";
 import { copyButtons } from "../page/copy";
@@ -17,6 +18,7 @@ import { sendOnce } from "../page/once";
 import { watchParts } from "../page/parts";
 
 setServerTime(document.documentElement.dataset["now"] ?? "");
+for (const zone of document.querySelectorAll("[data-zone]")) zone.textContent = zoneOf("", now());
 keys();
 copyButtons();
 sendOnce();

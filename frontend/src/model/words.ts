@@ -26,6 +26,7 @@ export function lasting(seconds: number): string {
 export function ago(seconds: number): string {
   const s = Math.floor(Math.abs(seconds));
   if (s < 5) return seconds < 0 ? "in a moment" : "just now";
+  if (seconds < 0 && s >= HOUR) return `in ${lasting(s)}`;
   const span =
     s < MINUTE ? `${s} s` : s < HOUR ? `${Math.floor(s / MINUTE)} min` : s < DAY ? `${Math.floor(s / HOUR)} h` : `${Math.floor(s / DAY)} d`;
   return seconds < 0 ? `in ${span}` : `${span} ago`;
