@@ -16,6 +16,7 @@ from alerts.channels import MASK, ChannelKind, Failed, Outcome, Parcel, channel_
 from alerts.channels.webhook import rotated
 from alerts.messages import IncidentPart, Message, RuleRef
 from alerts.models import Channel
+from alerts.ready import kind_of
 from alerts.sealing import SecretsUnreadable, seal, unseal
 from alerts.sentences import Told
 from breakers.access import Actor
@@ -155,13 +156,9 @@ def try_channel(channel: Channel, *, by: Actor, now: datetime) -> Tested:
 
 
 def _test(channel: Channel, now: datetime) -> Outcome:
-    try:
-        sealed = unseal(channel.sealed)
-        kind = channel_kinds.read(
-            channel.kind, {**channel.config, **sealed.get("config", {})}, loc="config"
-        )
-    except SecretsUnreadable as problem:
-        return Failed(None, str(problem))
+    kind, problem = kind_of(channel)
+    if kind is None:
+        return Failed(None, problem)
     message = Message(
         type="test",
         timestamp=now,
@@ -182,7 +179,7 @@ def _test(channel: Channel, now: datetime) -> Outcome:
         message=message,
         body=kind.render(message, [], Told()),
         now=now,
-        secrets=sealed.get("made", {}),
+        secrets=unseal(channel.sealed).get("made", {}),
     )
     return kind.send(parcel)
 

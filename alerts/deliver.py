@@ -16,20 +16,21 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 
 from alerts.channels import ChannelKind as Kind
-from alerts.channels import Failed, Outcome, Parcel, channel_kinds
+from alerts.channels import Failed, Outcome, Parcel
 from alerts.elsewhere import disable_channel
 from alerts.incidents import GIVE_UP_AFTER, supersede
 from alerts.messages import from_json
 from alerts.models import Attempt, Channel, Delivery, DeliveryStatus, IncidentBreaker, MessageType
 from alerts.read import webhook_id
+from alerts.ready import kind_of
 from alerts.retry import Dead, Done, RetryAt, next_step
-from alerts.sealing import SecretsUnreadable, unseal
+from alerts.sealing import unseal
 from alerts.sentences import Told
 from alerts.telling import told_of
 from alerts.wake import wake_delivery
 from breakers.access import Actor
 from breakers.audit import record
-from breakers.errors import Conflict, Invalid
+from breakers.errors import Conflict
 from breakers.live.board import summaries
 from breakers.wire import Summary
 
@@ -56,6 +57,8 @@ class Speed(StrEnum):
 # that channels beyond the limit are not looked at. Of each channel a few: first tries before repeated ones; none
 # while an earlier message of its incident and channel is unfinished: by `finished_at`, since by the status the
 # planner may take the index `delivery_due` and compare all that waits for a channel (10,000: 10 s) with one another.
+# What an incident told the channel before is looked up for each by itself. As NOT EXISTS it is joined, and while
+# statistics are older than a burst, all that wait are compared with all.
 _DUE = """
 SELECT d.id
 FROM (
@@ -76,10 +79,11 @@ CROSS JOIN LATERAL (
     FROM delivery d
     WHERE d.channel_id = c.id AND d.status = 'pending' AND d.due_at <= %(now)s
       AND (d.leased_until IS NULL OR d.leased_until <= %(now)s)
-      AND NOT EXISTS (
-          SELECT FROM delivery e
+      AND (
+          SELECT e.id FROM delivery e
           WHERE e.incident_id = d.incident_id AND e.channel_id = d.channel_id AND e.id < d.id
-            AND e.finished_at IS NULL)
+            AND e.finished_at IS NULL
+          LIMIT 1) IS NULL
     ORDER BY d.attempts > 0, d.due_at, d.id
     LIMIT %(each)s - c.under_way
 ) d
@@ -138,7 +142,7 @@ def _claim(delivery_id: int, speed: Speed, now: datetime) -> Claimed | None:
             return None
         row.fence += 1
         row.attempts += 1
-        kind, problem = _kind_of(row.channel)
+        kind, problem = kind_of(row.channel)
         row.leased_until = now + timedelta(seconds=kind.lease_s if kind else Kind.lease_s)
         row.save(update_fields=["fence", "attempts", "leased_until"])
         parcel = None
@@ -169,18 +173,6 @@ def _told(row: Delivery, breakers: Sequence[Summary], now: datetime) -> Told:
     if row.incident is None or row.type == MessageType.RESOLVED:
         return Told()
     return told_of(row.incident, breakers, now=now)
-
-
-def _kind_of(channel: Channel) -> tuple[Kind | None, str]:
-    """The channel ready to send, or why it is not."""
-    try:
-        sealed = unseal(channel.sealed)
-        config = {**channel.config, **sealed.get("config", {})}
-        return channel_kinds.read(channel.kind, config, loc="config"), ""
-    except SecretsUnreadable as problem:
-        return None, str(problem)
-    except Invalid as problem:
-        return None, f"The channel's configuration cannot be used: {problem.detail}"
 
 
 def _parcel(row: Delivery, now: datetime) -> Parcel:

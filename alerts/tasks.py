@@ -8,6 +8,7 @@ from alerts.clock import database_now
 from alerts.couriers import couriers
 from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
+from alerts.foresight import foresee_all
 from alerts.pace import Pace
 from alerts.wake import wake_delivery
 
@@ -31,3 +32,9 @@ def evaluate_due() -> None:
 def deliver_due() -> None:
     """Sends what is due; returns at once if another task is at it."""
     couriers.run()
+
+
+@shared_task(name="alerts.tasks.foresee", ignore_result=True)
+def foresee() -> None:
+    """Says of channels what would keep them from sending."""
+    foresee_all()

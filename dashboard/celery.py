@@ -68,6 +68,11 @@ app.conf.update(
             "schedule": 1.0,
             "options": {"expires": 5},
         },
+        "foresee what would not be sent": {
+            "task": "alerts.tasks.foresee",
+            "schedule": 60.0,
+            "options": {"expires": 50},
+        },
         "sum up metrics": {
             "task": "breakers.tasks.sum_up_metrics",
             "schedule": 60.0,

@@ -49,7 +49,7 @@ class ChannelOut(Schema):
     last_failure: str | None
     """Why the last attempt failed, a delivery's or a test's, until one succeeds."""
     foreseen: str | None
-    """Why its messages would be refused, as judged when it was made or changed; null after an attempt."""
+    """Why its messages would not be sent, as judged when it is made or changed, and each minute."""
     environments: list[str] | None
     services: list[str] | None
     created_at: datetime

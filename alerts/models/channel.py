@@ -30,7 +30,7 @@ class Channel(models.Model):
     last_took_ms = models.PositiveIntegerField(null=True)
     """How long it took, or a test since then that succeeded; null: nothing is known."""
     foreseen = models.CharField(max_length=500, null=True)
-    """Why its messages would be refused here, as it was judged when it was made or changed; an attempt knows better."""
+    """Why its messages would not be sent from here, as it is judged each minute; an attempt knows better."""
     environments = ArrayField(models.CharField(max_length=NAME_MAX), null=True)
     """The limits of whoever made it; null: none."""
     services = ArrayField(models.CharField(max_length=NAME_MAX), null=True)

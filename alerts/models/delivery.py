@@ -30,9 +30,7 @@ class MessageType(models.TextChoices):
 class Delivery(models.Model):
     """A message on its way. A claim is a lease with a number; only its holder writes the result."""
 
-    incident = models.ForeignKey(
-        Incident, models.CASCADE, null=True, related_name="deliveries", db_index=False
-    )
+    incident = models.ForeignKey(Incident, models.CASCADE, null=True, related_name="deliveries")
     """Null: it is about a channel."""
     channel = models.ForeignKey(Channel, models.PROTECT, related_name="deliveries")
     type = models.CharField(max_length=30, choices=MessageType)
@@ -88,7 +86,7 @@ class Delivery(models.Model):
 class Attempt(models.Model):
     """One try at a delivery and how it went."""
 
-    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="log", db_index=False)
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="log")
     number = models.PositiveIntegerField()
     at = models.DateTimeField(db_default=Now())
     ok = models.BooleanField()

@@ -117,7 +117,7 @@ class Incident(models.Model):
 class IncidentBreaker(models.Model):
     """A breaker in an incident. `well_at` is null while it fires or has not said that it is well."""
 
-    incident = models.ForeignKey(Incident, models.CASCADE, related_name="members", db_index=False)
+    incident = models.ForeignKey(Incident, models.CASCADE, related_name="members")
     breaker = models.ForeignKey(Breaker, models.CASCADE, related_name="incident_members")
     instance_id = models.BigIntegerField(db_default=0)
     """Set where the rule groups by instance; 0: the whole breaker."""
@@ -149,7 +149,7 @@ class EntryKind(models.TextChoices):
 class IncidentEntry(models.Model):
     """One line of an incident's timeline."""
 
-    incident = models.ForeignKey(Incident, models.CASCADE, related_name="entries", db_index=False)
+    incident = models.ForeignKey(Incident, models.CASCADE, related_name="entries")
     at = models.DateTimeField()
     kind = models.CharField(max_length=12, choices=EntryKind)
     by_name = models.CharField(max_length=NAME_MAX, null=True)

@@ -66,7 +66,7 @@ class PolicyCase(models.Model):
     """A breaker that is not well under a policy: `alerts.policies.fleet.Case` as a row."""
 
     policy = models.ForeignKey(Policy, models.CASCADE, related_name="cases")
-    breaker = models.ForeignKey(Breaker, models.CASCADE, related_name="+", db_index=False)
+    breaker = models.ForeignKey(Breaker, models.CASCADE, related_name="+")
     began_at = models.DateTimeField()
     phase = models.CharField(
         max_length=8, choices=[(p, p) for p in ("watching", "holding", "probing")]

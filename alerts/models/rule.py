@@ -80,7 +80,7 @@ class Standing(models.Model):
     """
 
     rule = models.ForeignKey(Rule, models.CASCADE, related_name="+")
-    breaker = models.ForeignKey(Breaker, models.CASCADE, related_name="+", db_index=False)
+    breaker = models.ForeignKey(Breaker, models.CASCADE, related_name="+")
     instance_id = models.BigIntegerField(db_default=0)
     """Set where the rule groups by instance; 0: the whole breaker."""
     firing = models.BooleanField(db_default=False)

@@ -54,7 +54,7 @@ def _headline(channels: list[Channel], *, limited: bool, mail_reaches_nobody: bo
     if failing:
         return f"{said}: {', '.join(failing)} {'fails' if len(failing) == 1 else 'fail'}."
     if refused:
-        return f"{said}: what {', '.join(refused)} is told would be refused."
+        return f"{said}: what {', '.join(refused)} is told would not be sent."
     if mail_reaches_nobody:
         return f"{said}: mail reaches nobody."
     return f"{said}, {len(off)} of them off." if off else f"{said}, all in order."

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from tests.support.stack import Stack
 
 CHECKS = "not_a_server_error,status_code_conformance"
 
 
+@pytest.mark.timeout(420)  # a minute and a half as a rule
 def test_no_generated_call_gets_a_5xx_or_a_status_that_is_not_published(
     make_stack: Callable[..., Stack], tmp_path: Path
 ) -> None:

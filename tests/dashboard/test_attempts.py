@@ -129,7 +129,10 @@ def test_guesses_at_once_count_like_guesses_in_a_row(live_stack: Stack) -> None:
                 "password": f"guess {number}",
                 "csrfmiddlewaretoken": browser.cookies["csrftoken"],
             }
-            return browser.post("/login/", data=said).status_code
+            answer = browser.post("/login/", data=said)
+            while answer.status_code == 503:  # a slow machine: no room for 5 s, and no guess
+                answer = browser.post("/login/", data=said)
+            return answer.status_code
 
     with ThreadPoolExecutor(30) as crowd:
         answers = Counter(crowd.map(guess, range(30)))
