@@ -21,6 +21,7 @@ from alerts.models import Incident, IncidentBreaker
 from breakers.metrics.read import points_of
 from breakers.metrics.span import Source, Span
 from breakers.models import Breaker, BreakerInstance, Event, Instance, OutboxRow, Snapshot
+from tests.support.eventually import aeventually
 from tests.support.make import make_breaker, make_rule
 from tests.support.web import Web
 
@@ -183,6 +184,16 @@ async def test_the_same_file_twice_changes_nothing(
     await sync_to_async(check)()
 
 
+async def is_quiet(web: Web) -> None:
+    """Nothing is being committed, for what holds the loop up would be waited for in vain when rows are put back."""
+
+    async def has_ended() -> bool:
+        connected = await Instance.objects.filter(connected=True).aexists()
+        return not connected and web.entrance.runtime.writer.waiting == 0
+
+    await aeventually(has_ended)
+
+
 async def test_what_is_brought_is_over_until_its_agent_says_hello(
     web: Web, tmp_path: Path, restore_contents: Callable[[], None]
 ) -> None:
@@ -220,6 +231,7 @@ async def test_what_is_brought_is_over_until_its_agent_says_hello(
         assert (shown["state"], shown["instances"]) == ("open", 1)
         await sync_to_async(evaluate_pending)()
         assert [one.rule_name async for one in Incident.objects.all()] == ["opened"]
+    await is_quiet(web)
 
 
 async def test_a_file_that_was_cut_short_is_told_and_goes_on_from_the_whole_one(
@@ -318,6 +330,7 @@ async def test_what_had_left_before_it_was_moved_stays_gone(
     assert {name: one["instances"] for name, one in shown.items()} == {"gone": 0, "there": 1}
     told = IncidentBreaker.objects.values_list("breaker__name", flat=True)
     assert [name async for name in told] == ["there"]
+    await is_quiet(web)
 
 
 @pytest.mark.django_db(transaction=True)
