@@ -129,9 +129,9 @@ class Liveness:
     async def _lose(self, silent: Sequence[_Silent]) -> int:
         """How many of them were in fact lost."""
         try:
-            lost = await self._writer.commit_aside(_losing(silent))
+            lost = await self._writer.commit_aside(_lose_job(silent))
         except Overloaded:
-            each = await self._each([_losing([one]) for one in silent])
+            each = await self._each([_lose_job([one]) for one in silent])
             lost = [id for ids in each for id in ids]
         return len(lost)
 
@@ -167,7 +167,7 @@ def _portions(silent: Iterable[_Silent]) -> Iterator[list[_Silent]]:
         yield some
 
 
-def _losing(silent: Sequence[_Silent]) -> Lose:
+def _lose_job(silent: Sequence[_Silent]) -> Lose:
     return Lose(instance_ids=[id for id, _ in silent], breakers=sum(n for _, n in silent))
 
 

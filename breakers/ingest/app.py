@@ -11,7 +11,6 @@ from typing import Any
 
 from breakers import asgi
 from breakers.access import Actor
-from breakers.asgi import headers
 from breakers.bodies import Bodies, Share
 from breakers.errors import CallError, Overloaded
 from breakers.ingest.endpoint import (
@@ -29,7 +28,6 @@ from breakers.ingest.queue import WAITING_MAX, Writer
 from breakers.ingest.sort import Sorting, sort_one
 from breakers.keyring import Keyring
 
-_NO_ENVELOPE = "application/json"
 _FEW, _SOME = 10, 50
 """Events that are looked at in no time, and in half a millisecond."""
 
@@ -64,8 +62,10 @@ class IngestApp(IngestEndpoint):
         if split is None:
             raise asgi.UnsupportedType(f"Send one of {', '.join(sorted(formats()))}.")
         body = await read_body(scope, receive, share, limit=asgi.BODY_MAX)
-        has_no_envelope = media == _NO_ENVELOPE and b"ce-specversion" not in headers(scope)
-        alone = sort_one(body, actor, now=datetime.now(UTC)) if has_no_envelope else None
+        has_envelope = b"ce-specversion" in asgi.headers(scope)
+        alone = None
+        if media == "application/json" and not has_envelope:
+            alone = sort_one(body, actor, now=datetime.now(UTC))
         if alone is not None:
             self._admit(actor, 1)
             found, done = alone, self._submit(alone, by=actor)
@@ -106,7 +106,7 @@ class IngestApp(IngestEndpoint):
 
 
 @lru_cache(maxsize=4096)
-def _stored(accepted: int, duplicates: int) -> asgi.Answer:
+def _all_stored(accepted: int, duplicates: int) -> asgi.Answer:
     return asgi.answer_of(
         202, asgi.encode({"accepted": accepted, "duplicates": duplicates, "rejected": []})
     )
@@ -114,7 +114,7 @@ def _stored(accepted: int, duplicates: int) -> asgi.Answer:
 
 async def _tell(send: asgi.Send, found: Sorting, *, total: int, duplicates: int) -> None:
     if not found.rejected:
-        for message in _stored(total - duplicates, duplicates):
+        for message in _all_stored(total - duplicates, duplicates):
             await send(message)
         return
     told: dict[str, Any] = {

@@ -7,7 +7,7 @@ agent's, so that current state stays a pure function of history (I2).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -198,10 +198,9 @@ class Decisions:
         found = await self._db.fetch(
             "leave_breakers", instance=instance, boot=boot, breakers=sorted(presented)
         )
-        self._part([(breaker, instance) for breaker, has_left, _ in found if has_left])
-        self._ledger.look_again(
-            (breaker, instance) for breaker, has_left, was_here in found if has_left and was_here
-        )
+        left = {(breaker, instance): was_here for breaker, gone, was_here in found if gone}
+        self._part(left)
+        self._ledger.look_again(pair for pair, was_here in left.items() if was_here)
 
     async def _settle(self, job: Settle) -> None:
         instance = job.instance_id
@@ -211,7 +210,7 @@ class Decisions:
         self._ledger.look_again(left)
         self._returned += [(breaker, instance) for breaker, _, is_back in found if is_back]
 
-    def _part(self, left: Sequence[Pair]) -> None:
+    def _part(self, left: Collection[Pair]) -> None:
         """Raises Moved where another process has just named one of them, which is not under lock."""
         if any(breaker not in self._breakers for breaker, _ in left):
             raise Moved

@@ -10,7 +10,7 @@ _GZIP = 31  # zlib's window bits for a gzip member
 _PIECE = 16 * 1024
 """Bytes that are given to zlib at once: what follows a member in them is copied."""
 _MEMBERS_MAX = 1000
-"""An empty one is 20 bytes, and takes as long as a thousand times as much text."""
+"""Each costs some 2 µs, however small it is, and a body has room for fifty thousand empty ones."""
 
 
 class BadGzip(ValueError):
