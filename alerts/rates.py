@@ -9,14 +9,15 @@ from typing import Annotated
 from msgspec import Meta
 
 from alerts.rules import Need, RuleKind
-from alerts.spans import span
+from alerts.spans import IN_PERCENT, IN_SECONDS, span
 from alerts.verdicts import QUIET, CheckAt, Firing, InstanceView, Sample, Verdict
 from breakers.wire import RATES_COUNT_FOR_S
 
 _COUNTS_FOR = timedelta(seconds=RATES_COUNT_FOR_S)
 
 Threshold = Annotated[
-    float, Meta(ge=0, le=100, title="Threshold", description="Percent, at least.")
+    float,
+    Meta(ge=0, le=100, title="Threshold", description="Percent, at least.", extra=IN_PERCENT),
 ]
 Lasting = Annotated[
     int,
@@ -25,6 +26,7 @@ Lasting = Annotated[
         le=3600,
         title="For",
         description="Seconds in which each report says so, at most an hour. 0: the first report is enough.",
+        extra=IN_SECONDS,
     ),
 ]
 

@@ -7,7 +7,9 @@ from typing import Annotated
 from msgspec import Meta
 
 MONTH_S = 30 * 86_400
-Seconds = Annotated[int, Meta(ge=1, le=MONTH_S)]
+IN_SECONDS, IN_PERCENT = {"unit": "s"}, {"unit": "%"}
+"""What a number counts, as `extra` of its Meta, for pages that show it."""
+Seconds = Annotated[int, Meta(ge=1, le=MONTH_S, extra=IN_SECONDS)]
 """At least a second: what should fire at once has a kind of its own."""
 
 

@@ -50,7 +50,7 @@ class _Body(msgspec.Struct, frozen=True):
 class Webhook(ChannelKind, frozen=True):
     """Posts JSON to a URL, signed as Standard Webhooks prescribes."""
 
-    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2000, title="URL")]
     authorization: Secret | None = None
     """Sent as the Authorization header, where the receiver wants one."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from alerts.rules import Need, RuleKind, Tells, rule_kinds
-from alerts.spans import span
+from alerts.spans import IN_SECONDS, span
 from alerts.verdicts import QUIET, Firing, InstanceView, Verdict
 
 
@@ -22,7 +22,14 @@ class Flapping(RuleKind, frozen=True):
         int, Meta(ge=2, le=1000, title="Trips", description="At least so many, in one instance.")
     ]
     window: Annotated[
-        int, Meta(ge=1, le=86_400, title="Within", description="Seconds, at most a day.")
+        int,
+        Meta(
+            ge=1,
+            le=86_400,
+            title="Within",
+            description="Seconds, at most a day.",
+            extra=IN_SECONDS,
+        ),
     ]
 
     @property

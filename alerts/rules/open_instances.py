@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from alerts.rules import RuleKind, Tells, rule_kinds
+from alerts.spans import IN_PERCENT
 from alerts.verdicts import HOLD, QUIET, BreakerView, Firing, Verdict
 from breakers.states import State
 
@@ -29,6 +30,7 @@ class OpenInstances(RuleKind, frozen=True):
                 le=100,
                 title="Percent of instances",
                 description="At least this share of the live ones is open. Either this or a count.",
+                extra=IN_PERCENT,
             ),
         ]
         | None

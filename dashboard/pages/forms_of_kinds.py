@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from alerts.spans import span
 from breakers.kinds import Kind
 
 
@@ -24,6 +25,7 @@ class KindField:
     required: bool
     value: str
     help: str = ""
+    unit: str = ""
     least: str = ""
     most: str = ""
     step: str = "any"
@@ -45,6 +47,21 @@ def form_of(cls: type[Kind], said: Mapping[str, object] | None = None) -> KindFo
     )
 
 
+def settings_of(cls: type[Kind], said: Mapping[str, object]) -> list[str]:
+    """What is set, a few words for each: "threshold 50%", "for 2 min"."""
+    fields = [field for field in form_of(cls, said).fields if said.get(field.name) is not None]
+    return [f"{field.name.replace('_', ' ')} {_with_unit(field)}" for field in fields]
+
+
+def _with_unit(field: KindField) -> str:
+    match field.unit:
+        case "s":
+            return span(int(field.value))
+        case "%":
+            return f"{float(field.value):g}%"
+    return field.value
+
+
 def _field(field: msgspec.structs.FieldInfo, said: Mapping[str, object]) -> KindField:
     default = None if field.default is msgspec.NODEFAULT else field.default
     kind, told = _plain(msgspec.inspect.type_info(field.type))
@@ -60,16 +77,17 @@ def _field(field: msgspec.structs.FieldInfo, said: Mapping[str, object]) -> Kind
         required=field.required,
         value=_text(said.get(field.encode_name, default)),
         help=str(told.get("description", "")),
+        unit=str(told.get("unit", "")),
         **bounds,
     )
 
 
 def _plain(kind: msgspec.inspect.Type) -> tuple[msgspec.inspect.Type, dict[str, object]]:
-    """The type without “or nothing”, and what is told to people about it (`title` and `description`)."""
+    """The type without “or nothing”, and what is told to people about it (`title`, `description` and `unit`)."""
     told: dict[str, object] = {}
     while isinstance(kind, msgspec.inspect.Metadata | msgspec.inspect.UnionType):
         if isinstance(kind, msgspec.inspect.Metadata):
-            told |= kind.extra_json_schema or {}
+            told |= (kind.extra_json_schema or {}) | (kind.extra or {})
             kind = kind.type
             continue
         some = [one for one in kind.types if not isinstance(one, msgspec.inspect.NoneType)]

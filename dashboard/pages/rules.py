@@ -11,7 +11,7 @@ from alerts.rules import rule_kinds
 from breakers.access import Actor
 from breakers.models import Scope
 from dashboard.pages import words
-from dashboard.pages.forms_of_kinds import form_of
+from dashboard.pages.forms_of_kinds import form_of, settings_of
 from dashboard.pages.frame import page, render_page
 
 
@@ -28,7 +28,7 @@ def rules_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         "rules/list.html",
         {
             "headline": _headline(rules, limited=actor.limited),
-            "rules": rules,
+            "rules": [(one, settings_of(rule_kinds.get(one.kind), one.params)) for one in rules],
             "chosen": rule,
             "form": form_of(rule_kinds.get(rule.kind), rule.params) if rule else None,
             "channels": list(channels_for(actor).order_by("name", "id")),

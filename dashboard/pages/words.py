@@ -140,7 +140,7 @@ def rate_words(summary: Summary) -> str:
     """The failure rate, or what stands in its place."""
     if summary.failure_rate is not None:
         return percent(summary.failure_rate)
-    return "no calls" if summary.calls_per_second == 0 else "no rate yet"
+    return "no calls" if summary.calls_per_second == 0 else "no rate"
 
 
 def rate_tail(summary: Summary) -> str:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from breakers.access import actor_of_command
 from breakers.errors import Invalid
 from breakers.keys import create_api_key
+from breakers.models import Scope
 
 
 class Command(BaseCommand):
@@ -17,7 +18,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name")
-        parser.add_argument("--scopes", required=True, help="commas between")
+        parser.add_argument(
+            "--scopes", required=True, help=f"any of {', '.join(Scope.values)}, with commas between"
+        )
         parser.add_argument("--environment")
         parser.add_argument("--service", action="append", help="may be given several times")
         parser.add_argument(

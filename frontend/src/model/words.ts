@@ -65,7 +65,7 @@ export function standingSince(summary: Pick<Summary, "state" | "since" | "not_cl
 
 export function rateWords(summary: Pick<Summary, "failure_rate" | "calls_per_second">): string {
   if (summary.failure_rate !== null) return percent(summary.failure_rate);
-  return summary.calls_per_second === 0 ? "no calls" : "no rate yet";
+  return summary.calls_per_second === 0 ? "no calls" : "no rate";
 }
 
 /** What stands after a rate: of which calls it is. */

@@ -180,7 +180,9 @@ def test_an_override_says_who_why_and_how_far_it_got(admin: Client) -> None:
         assert "ana" in page, path
         assert "0 of 2 applied" in page, path
         assert "9:59" in page or "10:00" in page, path
-    assert "provider is bouncing" in text_of(admin, "/audit/")
+    log = text_of(admin, "/audit/")
+    assert "provider is bouncing" in log
+    assert 'override<div class="small">forced open</div>' in log
 
 
 def test_a_key_is_shown_once(admin: Client) -> None:
@@ -289,6 +291,20 @@ def test_rules_and_channels_have_a_form_for_each_kind(admin: Client) -> None:
     channels = text_of(admin, "/channels/")
     assert 'name="config.url"' in channels
     assert 'name="config.to"' in channels
+
+
+def test_a_rule_says_what_it_is_set_to_with_units(admin: Client) -> None:
+    for name, kind, params in (
+        ("a", "open_for", {"for": 120}),
+        ("b", "failure_rate", {"threshold": 50.0, "for": 90}),
+        ("c", "open_instances", {"percent": 25.0}),
+    ):
+        make_rule(name=name, kind=kind, params=params)
+
+    page = text_of(admin, "/rules/")
+
+    for said in ("for 2 min", "threshold 50%, for 1 min 30 s", "percent 25%"):
+        assert f", {said}<" in page
 
 
 def test_an_empty_list_is_not_said_to_be_all_there_is_to_somebody_limited(admin: Client) -> None:
