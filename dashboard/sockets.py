@@ -16,6 +16,7 @@ from websockets.protocol import Event
 from breakers.asgi import WRITE_NOW
 from breakers.closing import OVERLOADED
 from breakers.flood import Flood
+from dashboard.crowd import TurnedAway, connections_max
 
 LINGERS_S = 12.0
 """For what is still to be read, and the two seconds beyond the ten that uvicorn waits for a close to be answered."""
@@ -72,6 +73,9 @@ class HttpProtocol(HttpToolsProtocol):
     """uvicorn lets calls finish before the application hears of the end; one that waits must hear at once."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if len(self.connections) >= connections_max():
+            TurnedAway().connection_made(transport)
+            return
         super().connection_made(transport)
         self._whole = _Whole(transport)
         self._kept = 0

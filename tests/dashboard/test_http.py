@@ -117,6 +117,31 @@ async def test_a_body_counts_once_however_it_comes(web: Web, pieces: int) -> Non
     assert json.loads(told)["errors"][0]["loc"] == ["kind"]
 
 
+async def test_beyond_its_bound_a_connection_is_turned_away_and_those_that_are_there_go_on(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Caller(web) as first, Caller(web) as second:
+        for caller in (first, second):
+            caller.writer.write(caller.request("GET", "/healthz"))
+            assert await caller.answer() == (200, b'{"status":"ok"}')
+        connected = len(web.server.server_state.connections)
+        monkeypatch.setattr(sockets, "connections_max", lambda: connected)
+
+        async with Caller(web) as third:
+            assert await third.answer() == (503, b"")
+            assert await asyncio.wait_for(third.reader.read(), 30) == b""
+
+        first.writer.write(first.request("GET", "/healthz"))
+        assert await first.answer() == (200, b'{"status":"ok"}')
+        second.writer.close()
+        await second.writer.wait_closed()
+        while len(web.server.server_state.connections) >= connected:
+            await asyncio.sleep(0.005)
+        async with Caller(web) as fourth:
+            fourth.writer.write(fourth.request("GET", "/healthz"))
+            assert await fourth.answer() == (200, b'{"status":"ok"}')
+
+
 HALF = b"a" * (HEAD_MAX // 2)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 _PROGRAM = """
 import resource, sys
-from dashboard.management.commands.web import allow_open_files
+from dashboard.crowd import allow_open_files
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
 allow_open_files()
 print(resource.getrlimit(resource.RLIMIT_NOFILE))

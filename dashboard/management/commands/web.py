@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import resource
 import socket
 import sys
 from typing import Any
 
-import structlog
 import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
@@ -16,11 +13,10 @@ from uvicorn.supervisors import Multiprocess
 
 from dashboard.arguments import count
 from dashboard.arguments import port as port_number
+from dashboard.crowd import allow_open_files
 from dashboard.sockets import HttpProtocol, SocketProtocol
 
-_log = structlog.get_logger(__name__)
 STARTUP_FAILURE = 3
-OPEN_FILES_WANTED = 4096
 
 
 class Command(BaseCommand):
@@ -52,17 +48,6 @@ class Command(BaseCommand):
         server.run(sockets=[sock])
         if not server.started:
             sys.exit(STARTUP_FAILURE)
-
-
-def allow_open_files() -> None:
-    """As many as this process, and those that it starts, may have: each agent and browser is one, and whoever comes
-    beyond them gets no answer at all."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS takes no "unlimited"
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if allowed != resource.RLIM_INFINITY and allowed < OPEN_FILES_WANTED:
-        _log.warning("few open files allowed; raise the hard limit (ulimit -Hn)", limit=allowed)
 
 
 def configuration(*, host: str, port: int, workers: int) -> uvicorn.Config:
