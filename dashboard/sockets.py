@@ -189,17 +189,19 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._feed()
 
     def _feed(self) -> None:
-        """Up to the piece with the end of a message; the rest in a later turn, once that was received. One read may be
-        forty thousand frames, for which all others would wait."""
-        while self._unread and not self.transport.is_closing():
-            if not self.close_sent and not self.queue.empty():
-                break
+        """A piece; the rest in a later turn, once a message that ends in it was received. One read may be forty
+        thousand frames, for which all others would wait, be they messages or parts of a single one."""
+        if self._unread and not self._has_more and not self.transport.is_closing():
             piece, self._unread = self._unread[:PIECE], self._unread[PIECE:]
             super().data_received(bytes(piece))
-            if self.close_sent and self._unread:  # nobody receives any more
+            if self._unread and not self._has_more:
                 self.loop.call_soon(self._feed)
-                break
-        self._pause(bool(self._unread) or not (self.close_sent or self.queue.empty()))
+        self._pause(bool(self._unread) or self._has_more)
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether there is something to be received; once closed, nobody receives any more."""
+        return not self.close_sent and not self.queue.empty()
 
     def _pause(self, paused: bool) -> None:
         if paused != self.read_paused and not self.transport.is_closing():

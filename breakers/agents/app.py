@@ -134,6 +134,8 @@ class _Conversation:
         self._room = asyncio.Semaphore(_FRAMES_MAX)
         self._pings = Flood()
         self._acks: set[asyncio.Future[None]] = set()
+        self._reports: set[asyncio.Future[None]] = set()
+        """Of them, those of `applied`."""
         self._gone = asyncio.Event()
         """The agent, of whom something may be left to be read."""
         self._introducing: asyncio.Future[Introduced | None] | None = None
@@ -247,6 +249,9 @@ class _Conversation:
         await self._hub.join(self._socket)
 
     async def _store(self, batch: EventBatch) -> None:
+        # A group judges its events first. What was applied before these happened must not be taken for what came last.
+        if self._reports:
+            await asyncio.wait(self._reports)
         await self._room.acquire()
         waiting = self._writer.submit(Batch(events=batch.events, by=self._session.actor))
         task = asyncio.create_task(self._ack(batch, waiting), name="agent ack")
@@ -310,11 +315,13 @@ class _Conversation:
         # A callback and no task: a whole fleet answers at once, and has its answer at once.
         waiting = self._writer.submit(job)
         self._acks.add(waiting)
+        self._reports.add(waiting)
         waiting.add_done_callback(self._reported)
         await self._rest(self._pace.owe(self._session.actor, 1, now=time.monotonic()))
 
     def _reported(self, waiting: asyncio.Future[None]) -> None:
         self._acks.discard(waiting)
+        self._reports.discard(waiting)
         self._room.release()
         problem = None if waiting.cancelled() else waiting.exception()
         if isinstance(problem, Overloaded):

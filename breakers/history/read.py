@@ -70,31 +70,30 @@ def _tell_what_was(
 ) -> None:
     changes = [
         (row, one)
-        for row, one in zip(reversed(found), reversed(told), strict=True)
+        for row, one in zip(found, told, strict=True)
         if isinstance(row, Event) and row.type == "state_change"
     ]
-    first: dict[int, Event] = {}
-    for row, _ in changes:
-        first.setdefault(row.instance_id, row)
-    was = _states_before(breaker, [row for row in first.values() if row.from_state is None])
+    unsaid = iter(_states_before(breaker, [row for row, _ in changes if row.from_state is None]))
     for row, one in changes:
-        one["was"] = row.from_state or was.get(row.instance_id)
-        was[row.instance_id] = row.to_state
+        one["was"] = next(unsaid) if row.from_state is None else row.from_state
 
 
-def _states_before(breaker: Breaker, events: Sequence[Event]) -> dict[int, str | None]:
-    if not events:
-        return {}
+def _states_before(breaker: Breaker, changes: Sequence[Event]) -> list[str | None]:
+    """Each by itself: what came before one may stand on another page, also at the same instant."""
+    if not changes:
+        return []
     with connection.cursor() as cursor:
         cursor.execute(
             _STATES_BEFORE,
             {
                 "breaker": breaker.pk,
-                "instances": [event.instance_id for event in events],
-                "times": [event.occurred_at for event in events],
+                "instances": [change.instance_id for change in changes],
+                "times": [change.occurred_at for change in changes],
+                "seqs": [change.seq for change in changes],
+                "ids": [change.event_id for change in changes],
             },
         )
-        return dict(cursor.fetchall())
+        return [state for (state,) in cursor.fetchall()]
 
 
 def _told(row: Event | Snapshot, names: dict[int, str]) -> dict[str, Any]:

@@ -299,7 +299,7 @@ class Decisions:
             natural=None,
             boot=held.last.boot if held else None,
             seq=held.last.seq if held else None,
-            at=self._now,
+            at=job.heard_at,
             reason="refused",
             detail=f"revision {revision}: {refusal}"[:DETAIL_MAX],
             cause="override",
@@ -323,7 +323,7 @@ class Decisions:
             natural=natural,
             boot=held.last.boot,
             seq=held.last.seq,
-            at=max(self._now, held.last.occurred_at + _STEP),
+            at=max(job.heard_at, held.last.occurred_at + _STEP),
             reason="applied",
             cause="override",
         )

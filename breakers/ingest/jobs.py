@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -119,6 +121,8 @@ class Report(Job[None]):
     session: UUID
     breaker_id: int
     applied: Applied
+    heard_at: datetime = field(default_factory=partial(datetime.now, UTC))
+    """What the agent tells next has happened since, though maybe before this is committed."""
 
 
 @dataclass(eq=False, kw_only=True)

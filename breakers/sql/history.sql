@@ -99,12 +99,16 @@ JOIN LATERAL (
 ) n ON n.instances > 0 OR b.created_at <= %(at)s
 
 -- name: states_before
--- Of instances of a breaker, the state that each was in just before an instant, by time; null where history has none.
-SELECT asked.instance_id, coalesce(
+-- Of state changes of a breaker, the state that the instance of each was in just before, by time, and at one instant by
+-- seq; null where history has none. In their order.
+SELECT coalesce(
     (SELECT e.to_state FROM event e
      WHERE e.breaker_id = %(breaker)s AND e.instance_id = asked.instance_id AND e.type = 'state_change'
-       AND e.occurred_at < asked.at
-     ORDER BY e.occurred_at DESC LIMIT 1),
+       AND e.occurred_at <= asked.at
+       AND (e.occurred_at, coalesce(e.seq, -1), e.event_id COLLATE "C") < (asked.at, coalesce(asked.seq, -1), asked.id)
+     ORDER BY e.occurred_at DESC, coalesce(e.seq, -1) DESC, e.event_id COLLATE "C" DESC LIMIT 1),
     (SELECT c.to_state FROM checkpoint c
      WHERE c.breaker_id = %(breaker)s AND c.instance_id = asked.instance_id AND c.occurred_at < asked.at))
-FROM unnest(%(instances)s::bigint[], %(times)s::timestamptz[]) AS asked (instance_id, at)
+FROM unnest(%(instances)s::bigint[], %(times)s::timestamptz[], %(seqs)s::bigint[], %(ids)s::text[])
+    WITH ORDINALITY AS asked (instance_id, at, seq, id, place)
+ORDER BY asked.place

@@ -169,12 +169,11 @@ def fold(events: Sequence[EventRow]) -> list[EventRow | ProbesRow]:
 
 def _are_failed_probes(events: Sequence[EventRow]) -> list[bool]:
     """For each event whether it belongs to a probe that failed, or to one that is still under way."""
-    left = _states_left(events)
     follows: dict[str, str] = {}
     """What each instance became next, on the way from the newest event to the oldest."""
     found = []
-    for event, before in zip(events, left, strict=True):
-        move = (before, event.to)
+    for event in events:
+        move = (event.before, event.to)
         after = follows.get(event.instance)
         begins = move == ("open", "half_open") and after in (None, "open")
         fails = move == ("half_open", "open")
@@ -182,17 +181,6 @@ def _are_failed_probes(events: Sequence[EventRow]) -> list[bool]:
         if event.to is not None:
             follows[event.instance] = event.to
     return found
-
-
-def _states_left(events: Sequence[EventRow]) -> list[str | None]:
-    """For each event the state that its instance left: as it says itself, else as the event before it says."""
-    known: dict[str, str] = {}
-    left = []
-    for event in reversed(events):
-        left.append(event.before or known.get(event.instance))
-        if event.to is not None:
-            known[event.instance] = event.to
-    return left[::-1]
 
 
 _CAUSES = {

@@ -244,6 +244,27 @@ async def test_a_release_reaches_the_agent(web: Web) -> None:
         assert (await agent.hear("desired"))["mode"] is None
 
 
+async def test_what_happens_right_after_a_release_is_what_came_last(web: Web) -> None:
+    async with web.agent(CLOSED) as agent:
+        await force(web)
+        held = (await agent.hear("desired"))["revision"]
+        await agent.say(
+            type="applied", breaker="catalog", revision=held, ok=True, state="forced_open"
+        )
+        await web.call("DELETE", f"breakers/{await breaker_id(web)}/override", {"reason": "over"})
+        free = (await agent.hear("desired"))["revision"]
+
+        # Without waiting for anything, so that both are in one group.
+        await agent.say(type="applied", breaker="catalog", revision=free, ok=True, state="closed")
+        await agent.events({"breaker": "catalog", "to": "open", "seq": 2})
+
+        inside_it = await inside(web)
+        assert (inside_it["applied_revision"], inside_it["state"]) == (free, "open")
+    id = await breaker_id(web)
+    moves = [one["to"] for one in (await web.get(f"breakers/{id}/events"))["items"]]
+    assert moves[:3] == ["open", "closed", "forced_open"]
+
+
 async def test_a_command_reaches_those_known_when_it_was_given(web: Web) -> None:
     async with web.agent(CLOSED) as agent:
         answer = await web.call(

@@ -110,6 +110,35 @@ async def test_a_flood_of_frames_that_say_nothing_is_ended(web: Web, path: str, 
         assert int.from_bytes(frame[1][:2], "big") == OVERLOADED
 
 
+async def test_a_message_in_many_parts_leaves_others_their_turn(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, turn, heard = SocketProtocol.handle_events, 0, Counter[int]()
+
+    def handle_events(protocol: SocketProtocol) -> None:
+        heard[turn] += 1
+        plain(protocol)
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        if not over:
+            loop.call_soon(count)
+
+    loop, over = asyncio.get_running_loop(), False
+    monkeypatch.setattr(SocketProtocol, "handle_events", handle_events)
+    async with peer(web, "/live/v1") as watcher:
+        count()
+        watcher.say(Opcode.TEXT, b'{"type":"ping"' + b" " * 50, fin=False)
+        watcher.say(Opcode.CONT, b" " * 64, times=5000, fin=False)
+        watcher.say(Opcode.CONT, b"}")
+
+        assert await watcher.hear() == (Opcode.TEXT, b'{"type":"pong"}')
+        over = True
+    assert len(heard) >= 5000 * 64 / PIECE
+    assert max(heard.values()) == 1
+
+
 async def test_many_frames_that_come_at_once_are_all_heard_and_leave_others_their_turn(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,3 +61,27 @@ async def test_what_is_no_state_change_left_nothing(web: Web) -> None:
     id = (await web.breaker("orders", "catalog"))["id"]
     [one] = (await web.get(f"breakers/{id}/events", type="note"))["items"]
     assert "was" not in one
+
+
+async def test_of_one_instant_the_seq_tells_on_a_page_of_any_size(web: Web) -> None:
+    await web.post_events(
+        change(0, "closed", boot="b", seq=1),
+        change(5, "open", boot="b", seq=2, id="z"),
+        change(5, "half_open", boot="b", seq=3, id="a"),
+        change(6, "closed", boot="b", seq=4),
+    )
+    id = (await web.breaker("orders", "catalog"))["id"]
+
+    for limit in (1, 2, 3, 50):
+        said: list[dict[str, Any]] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await web.get(f"breakers/{id}/events", limit=limit, cursor=cursor)
+            said, cursor = said + page["items"], page["next"]
+
+        assert {one["seq"]: one["was"] for one in said} == {
+            1: None,
+            2: "closed",
+            3: "open",
+            4: "half_open",
+        }, limit

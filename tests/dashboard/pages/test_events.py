@@ -87,12 +87,6 @@ def test_what_comes_between_parts_a_run() -> None:
     assert shape(fold([*probes, note, *probes])) == ["probed 2 times", "a note", "probed 2 times"]
 
 
-def test_an_agent_that_does_not_say_what_it_left_is_folded_by_what_it_was_before() -> None:
-    rows = fold(told("a - open", "a - half_open", "a - open", "a - half_open", "a - open"))
-
-    assert shape(rows) == ["a open", "probed 2 times"]
-
-
 def test_what_a_hand_did_is_no_probe() -> None:
     assert shape(fold(told(*PROBE, cause="manual"))) == ["a half_open", "a open"]
 
