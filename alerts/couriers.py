@@ -18,8 +18,8 @@ import structlog
 from django.db import InterfaceError, OperationalError
 
 from alerts.channels import Failed, Outcome
-from alerts.clock import database_now
 from alerts.deliver import SLOW_S, Claimed, Speed, bury, claim_due, finish
+from breakers.clock import database_now
 
 SLOTS = 48
 """Attempts at once of each speed. Those under way that turn out slow leave their slot to others of their speed,

@@ -25,7 +25,6 @@ from psycopg.errors import DeadlockDetected
 from alerts.announce import announce, tell_due, told_together
 from alerts.background import with_background
 from alerts.claim import BATCH, Claim, claim, delete_judged, drop_orphans, waiting_breakers
-from alerts.clock import database_now
 from alerts.fold import Fold, Held, Member, Stand
 from alerts.incidents import Post, post, told_channels
 from alerts.judging import Finding, findings_of
@@ -39,6 +38,7 @@ from alerts.models import (
 from alerts.policies.judge import judge_policies
 from alerts.rulebook import LoadedRule, enabled_rules
 from alerts.verdicts import Firing
+from breakers.clock import database_now
 from breakers.ingest.pgtext import array
 from breakers.transactions import by_keys_alone
 

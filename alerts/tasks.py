@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from alerts.clock import database_now
 from alerts.couriers import couriers
 from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
 from alerts.foresight import foresee_all
 from alerts.pace import Pace
 from alerts.wake import wake_delivery
+from breakers.clock import database_now
 
 
 def _look() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import psycopg
 import redis.asyncio
@@ -58,11 +59,11 @@ async def redis_answers() -> None:
         await client.ping()
 
 
-async def worker_answers() -> None:
-    """By the sign of life that workers refresh (dashboard/signs.py)."""
+async def gives_sign(role: str) -> None:
+    """By the sign of life that workers and beat refresh (dashboard/signs.py)."""
     async with _redis() as client:
-        if not await client.exists(any_sign("worker")):
-            raise LookupError("no worker has given a sign of life")
+        if not await client.exists(any_sign(role)):
+            raise LookupError(f"no {role} has given a sign of life")
 
 
 def _redis() -> redis.asyncio.Redis:
@@ -74,8 +75,11 @@ def _redis() -> redis.asyncio.Redis:
 PARTS: dict[str, Callable[[], Awaitable[None]]] = {
     "postgresql": postgres_answers,
     "redis": redis_answers,
-    "worker": worker_answers,
+    "worker": partial(gives_sign, "worker"),
+    "beat": partial(gives_sign, "beat"),
 }
+READY_WITHOUT = frozenset({"beat"})
+"""All that is asked for is done without it; what goes by time waits."""
 
 
 class Readiness:
@@ -118,18 +122,19 @@ class Readiness:
 
 
 def readyz_of(readiness: Readiness) -> Application:
-    """200 if nothing is missing, else 503 naming what is."""
+    """200 if nothing is missing that it takes, else 503; both name what is."""
 
     async def readyz(scope: Scope, receive: Receive, send: Send) -> None:
         if not await _is_a_get(scope, send):
             return
         missing = await readiness.missing()
-        if missing:
+        if not READY_WITHOUT.issuperset(missing):
             await answer_problem(
                 send, NotReady(f"No answer from: {', '.join(missing)}."), missing=missing
             )
         else:
-            await answer(send, 200, encode({"status": "ready"}), headers=_PLAIN)
+            ready = {"status": "ready"} | ({"missing": missing} if missing else {})
+            await answer(send, 200, encode(ready), headers=_PLAIN)
 
     return readyz
 

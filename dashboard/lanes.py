@@ -14,8 +14,8 @@ from typing import Any
 import structlog
 from celery import Task
 
-LANES = {"evaluate": 3, "deliver": 2}
-"""Queue → tasks of it at once in one worker."""
+LANES = {"evaluate": 4, "deliver": 2}
+"""Queue → tasks of it at once in one worker; of rules there is always a place, whichever of the three others run."""
 STUCK_S = 600.0
 """Threads cannot be stopped from outside: a worker with a task older than this is ended whole."""
 

@@ -7,9 +7,10 @@ from psycopg.errors import LockNotAvailable
 
 from breakers.access import Actor
 from breakers.audit import record_on_breaker
+from breakers.clock import database_now
 from breakers.desired.glass import tell_of_glass
 from breakers.desired.override import told
-from breakers.desired.revise import database_now, hold, revise
+from breakers.desired.revise import hold, revise
 from breakers.errors import NotFound
 from breakers.sql import statements
 

@@ -15,10 +15,11 @@ from django.db import connection, transaction
 
 from breakers.access import Actor
 from breakers.audit import OnBreaker, record_on_breakers
+from breakers.clock import database_now
 from breakers.desired.expire import SERVER
 from breakers.desired.override import OverrideWish, stand, told
 from breakers.desired.permit import ORDINARY, Permit
-from breakers.desired.revise import Held, database_now, hold, hold_all, revise_all
+from breakers.desired.revise import Held, hold, hold_all, revise_all
 from breakers.errors import NotFound
 from breakers.models import Breaker, Forced, Override, PlannedOverride
 from breakers.sql import statements

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.db import connection, transaction
 
@@ -87,12 +86,3 @@ def revise_all(held: Sequence[Held]) -> dict[int, int]:
     transaction.on_commit(lambda: announce_desired(services))
     transaction.on_commit(lambda: announce_changed(breakers))
     return revisions
-
-
-def database_now() -> datetime:
-    """PostgreSQL's clock, where processes must agree on what is due."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (now,) = cursor.fetchone() or (None,)
-    assert isinstance(now, datetime)
-    return now

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from django.db import connection, transaction
 
+from breakers.clock import database_now
 from breakers.errors import FieldError
 from breakers.history.rebuild import rebuild
 from breakers.ingest.rows import as_json
@@ -30,6 +31,7 @@ from breakers.moving.names import Names
 from breakers.sql import statements
 
 _SQL = statements("moving")
+_COMMIT = statements("commit")
 _AT_ONCE = 2_000
 _Stored = BreakerLine | InstanceLine | EventLine | SnapshotLine
 _ROLLED_AT_ONCE = 500
@@ -124,11 +126,12 @@ _COUNTED: dict[type, str] = {
 
 def settle(brought: Brought, *, now: datetime) -> None:
     """Current state and sums of what the lines speak of, derived from all of history."""
-    services = sorted(brought.services)
+    services, began = sorted(brought.services), database_now()
     for _ in rebuild(write=True, services=services):
         pass
     _run("retire_after_last_word", {"services": services})
     _run("await_hello", {"services": services})
+    _leave_unnamed(services, since=began)
     if brought.sampled_since is None or brought.sampled_until is None:
         return
     sampled = sorted(brought.sampled)
@@ -139,6 +142,20 @@ def settle(brought: Brought, *, now: datetime) -> None:
             until=brought.sampled_until + timedelta(minutes=1),
             now=now,
         )
+
+
+@transaction.atomic
+def _leave_unnamed(services: list[int], *, since: datetime) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["unnamed"], {"services": services, "since": since})
+        pairs = cursor.fetchall()
+        breakers = sorted({breaker for breaker, _ in pairs})
+        # First of all, as the writer does, which remembers what they are.
+        cursor.execute(
+            _COMMIT["touch_breakers"], {"breakers": breakers, "targets": [None] * len(breakers)}
+        )
+        left = {"breakers": [one for one, _ in pairs], "instances": [one for _, one in pairs]}
+        cursor.execute(_SQL["leave_unnamed"], left | {"since": since})
 
 
 def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:

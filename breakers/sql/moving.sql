@@ -81,6 +81,20 @@ FROM instance i
 WHERE i.id = bi.instance_id AND i.service_id = ANY(%(services)s) AND i.connected IS NOT NULL AND i.boot IS NULL
   AND bi.presented_by IS NULL
 
+-- name: unnamed
+-- Of instances whose agent has spoken to this panel: what came with the import alone, where the hello names others.
+SELECT bi.breaker_id, bi.instance_id
+FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
+WHERE i.service_id = ANY(%(services)s) AND i.connected IS NOT NULL AND i.boot IS NOT NULL
+  AND bi.created_at >= %(since)s AND bi.at < %(since)s AND bi.presented_by IS NULL AND bi.left_at IS NULL
+  AND EXISTS (SELECT FROM breaker_instance named WHERE named.instance_id = i.id AND named.presented_by = i.boot)
+
+-- name: leave_unnamed
+-- They are gone since their last word. Whoever has told of one meanwhile has it.
+UPDATE breaker_instance bi SET left_at = bi.at, presented_by = ''
+FROM unnest(%(breakers)s::bigint[], %(instances)s::bigint[]) AS a (breaker, instance)
+WHERE bi.breaker_id = a.breaker AND bi.instance_id = a.instance AND bi.at < %(since)s AND bi.presented_by IS NULL
+
 -- name: in_events
 INSERT INTO event (service_id, event_id, occurred_at, received_at, breaker_id, instance_id, type, from_state, to_state,
                    natural_state, boot, seq, cause, reason, detail, labels, metrics, library, origin)

@@ -27,6 +27,7 @@ ASKED_AFTER_S = 3.0
 _ANSWERS_WITHIN_S = 2
 """The least that libpq knows."""
 _INTERVAL_S = 0.1
+IDLE_MAX_MS = 30_000
 LOCKED_MAX_MS = 3000
 """So long somebody who waits for the answer waits for others to let go of a row."""
 _HOLDS_S = 1.0
@@ -46,6 +47,9 @@ class Connection(psycopg.Connection[Any]):
 
     gives_up: ClassVar[bool] = False
     """Where somebody waits for the answer. What runs by itself would only begin again from the start."""
+    lets_go: ClassVar[bool] = False
+    """Where a transaction is never left alone for long: a process that is stopped in the midst of one holds rows, for
+    which others of its kind would wait."""
     _asked: dict[str, Any]
     _asking: ClassVar[threading.Lock] = threading.Lock()
     _answered: ClassVar[tuple[float, bool]] = (float("-inf"), True)
@@ -125,9 +129,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         asked: dict[str, Any] = super().get_connection_params()
+        bounds = [asked.get("options", "")]
         if Connection.gives_up:
-            bound = f"-c lock_timeout={LOCKED_MAX_MS}"
-            asked["options"] = f"{asked.get('options', '')} {bound}".strip()
+            bounds.append(f"-c lock_timeout={LOCKED_MAX_MS}")
+        if Connection.lets_go:
+            bounds.append(f"-c idle_in_transaction_session_timeout={IDLE_MAX_MS}")
+        asked["options"] = " ".join(bounds).strip()
         return asked
 
     def set_autocommit(self, autocommit: bool, *arguments: Any, **options: Any) -> None:

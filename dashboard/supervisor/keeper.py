@@ -18,6 +18,8 @@ _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 8.0
 _HEALTHY_S = 30.0
 """A part that answered for so long starts its count of failures anew."""
+_SILENT_S, _LOOK_EACH_S = 60.0, 5.0
+"""Of a part that goes on answering; a broker that is back is found again within 30 s."""
 _ATTEMPTS = 4
 """How often a part may die before it ever answered; then `up` ends and says so."""
 _STARTUP_FAILURE = 3
@@ -130,6 +132,18 @@ class Keeper:
                 self._say(f"has not answered for {self.part.slow_s:.0f} s; still waiting")
         self.ready.set()
         self._say(f"ready after {loop.time() - began:.1f} s")
+        if self.part.goes_on_answering:
+            await self._until_silent(pid)
+            self._say(f"gave no sign of life for {_SILENT_S:.0f} s; ending it")
+            self._signal_group(pid, signal.SIGKILL)  # a process that is stopped hears nothing else
+
+    async def _until_silent(self, pid: int) -> None:
+        loop = asyncio.get_running_loop()
+        heard = loop.time()
+        while loop.time() - heard < _SILENT_S:
+            await asyncio.sleep(_LOOK_EACH_S)
+            if await asyncio.to_thread(self.part.answers, pid) is not False:
+                heard = loop.time()
 
     async def _end(self, process: Process, ended: asyncio.Task[int]) -> None:
         for how, wait_s in self.part.ending:

@@ -30,12 +30,15 @@ class Part:
 
     name: str
     launch: Callable[[], Launch]
-    answers: Callable[[int], bool]
-    """Given its process id: whether it does its work. Runs in a thread and takes seconds at most."""
+    answers: Callable[[int], bool | None]
+    """Given its process id: whether it does its work; None: this cannot be told. Runs in a thread and takes seconds at
+    most."""
     ending: Ending = ((signal.SIGTERM, 20.0),)
     slow_s: float = 30.0
     """Silence after its start that is worth a line."""
     may_be_killed: bool = True
+    goes_on_answering: bool = False
+    """Whether its silence, later on, means that it does nothing any more."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,19 @@ def web(program: Program, *, workers: int) -> list[Part]:
 
 
 def worker(program: Program) -> Part:
-    return Part(
-        "worker", lambda: program.manage("worker"), lambda pid: gives_sign(program, "worker", pid)
-    )
+    return _by_sign(program, "worker")
 
 
 def beat(program: Program) -> Part:
+    return _by_sign(program, "beat")
+
+
+def _by_sign(program: Program, role: str) -> Part:
     return Part(
-        "beat", lambda: program.manage("beat"), lambda pid: gives_sign(program, "beat", pid)
+        role,
+        lambda: program.manage(role),
+        lambda pid: gives_sign(program, role, pid),
+        goes_on_answering=True,
     )
 
 
@@ -118,15 +126,15 @@ def demo(program: Program, systems: tuple[str, ...], announced: Path) -> Part:
     return Part("demo", launch, lambda pid: announced.exists())
 
 
-def gives_sign(program: Program, role: str, pid: int) -> bool:
-    """Whether this very process has given its sign of life."""
+def gives_sign(program: Program, role: str, pid: int) -> bool | None:
+    """Whether this very process has given its sign of life; None where Redis cannot be asked."""
     try:
         with redis.Redis.from_url(
             program.redis_url, socket_timeout=_ASK_S, socket_connect_timeout=_ASK_S
         ) as client:
             return bool(client.exists(sign_of(role, pid=pid)))
     except redis.RedisError:
-        return False
+        return None
 
 
 def answers_http(url: str) -> bool:

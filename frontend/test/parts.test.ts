@@ -10,6 +10,12 @@ test("without redis nobody claims to know of the worker", () => {
   assert.equal(meaning(["redis", "worker"]), meaning(["redis"]));
 });
 
+test("beat is told by what waits, unless nobody would hear the time", () => {
+  assert.ok(meaning(["beat"]).startsWith("Nothing gives the time (beat): rules that go by it"));
+  assert.equal(meaning(["worker", "beat"]), meaning(["worker"]));
+  assert.equal(meaning(["redis", "worker", "beat"]), meaning(["redis"]));
+});
+
 test("an unknown part is named", () => {
   assert.equal(meaning(["oracle"]), "oracle does not answer.");
 });

@@ -16,12 +16,12 @@ from werkzeug import Request, Response
 
 from alerts.channel_changes import change_channel
 from alerts.channels import Failed, Sent
-from alerts.clock import database_now
 from alerts.deliver import _DUE, Claimed, Speed, bury, claim_due, finish, retry_delivery
 from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
 from alerts.incidents import acknowledge_incident, resolve_incident
 from alerts.models import Attempt, Channel, Delivery, Incident
+from breakers.clock import database_now
 from breakers.errors import Conflict
 from breakers.models import AuditEntry
 from tests.support.make import happens, make_actor, make_breaker, make_channel, make_rule

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from alerts.clock import database_now
 from alerts.evaluate import evaluate_pending
 from alerts.models import Incident, Standing
 from alerts.rules import RuleKind, rule_kinds
 from alerts.verdicts import CheckAt, Firing, InstanceView, Quiet, Verdict
+from breakers.clock import database_now
 from breakers.states import State
 from tests.support.make import happens, make_breaker, make_rule
 

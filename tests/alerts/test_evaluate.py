@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from alerts.clock import database_now
 from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
 from alerts.incidents import acknowledge_incident, resolve_incident
 from alerts.models import Incident, IncidentBreaker, Standing
+from breakers.clock import database_now
 from breakers.models import BreakerInstance, Instance, OutboxRow
 from tests.support.make import happens, make_actor, make_breaker, make_instance, make_rule
 

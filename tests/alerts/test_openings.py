@@ -9,9 +9,9 @@ import pytest
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 
-from alerts.clock import database_now
 from alerts.deliver import Speed, claim_due
 from alerts.evaluate import evaluate_pending
+from breakers.clock import database_now
 from breakers.models import Breaker, BreakerInstance
 from tests.alerts.api.callers import Caller
 from tests.support.make import happens, make_breaker, make_channel, make_event, make_rule

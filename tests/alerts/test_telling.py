@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alerts.clock import database_now
 from alerts.deliver import Speed, claim_due
 from alerts.evaluate import evaluate_pending
 from alerts.models import Channel
+from breakers.clock import database_now
 from breakers.models import Breaker, BreakerInstance, Instance, Override
 from tests.alerts.api.callers import Caller
 from tests.support.make import (

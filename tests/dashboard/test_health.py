@@ -75,9 +75,9 @@ async def test_the_real_servers_answer_and_no_worker_does() -> None:
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.delete(any_sign("worker"))
         with pytest.raises(LookupError):
-            await health.worker_answers()
+            await health.gives_sign("worker")
         client.set(any_sign("worker"), 1, px=10_000)
-        await health.worker_answers()
+        await health.gives_sign("worker")
         client.delete(any_sign("worker"))
 
 
@@ -118,7 +118,7 @@ def test_metrics_tell_the_system_and_name_no_service(live_stack: Stack) -> None:
     parts = {
         sample.labels["part"]: sample.value for sample in families["panelboard_part_up"].samples
     }
-    assert parts == {"postgresql": 1, "redis": 1, "worker": 1}
+    assert parts == {"postgresql": 1, "redis": 1, "worker": 1, "beat": 1}
     assert "process_resident_memory_bytes" in families
     assert "only-in-metrics-test" not in answer.text
 

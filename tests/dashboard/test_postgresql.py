@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from breakers.models import Environment
 from dashboard.postgresql import base
@@ -64,6 +64,24 @@ def test_what_runs_by_itself_gives_nothing_up(monkeypatch: pytest.MonkeyPatch) -
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(1)")
+
+
+def test_who_is_stopped_in_the_midst_of_a_transaction_lets_go(
+    monkeypatch: pytest.MonkeyPatch, superuser_url: str
+) -> None:
+    monkeypatch.setattr(base, "IDLE_MAX_MS", 300)
+    monkeypatch.setattr(Connection, "lets_go", True)
+    connection.close()
+
+    def hold_what_another_wants() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(1)")
+        with psycopg.connect(superuser_url, options="-c lock_timeout=30000") as other:
+            other.execute("SELECT pg_advisory_lock(1)")
+
+    with pytest.raises(DatabaseError):
+        make("held", hold_what_another_wants)
+    assert not Environment.objects.filter(name="held").exists()
 
 
 def make(name: str, then: Callable[[], None]) -> None:

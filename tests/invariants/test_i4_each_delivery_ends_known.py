@@ -24,11 +24,11 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from alerts.channels import Failed, Outcome, Sent
-from alerts.clock import database_now
 from alerts.deliver import Claimed, Speed, bury, claim_due, finish
 from alerts.evaluate import evaluate_pending
 from alerts.incidents import acknowledge_incident, end_incident
 from alerts.models import Channel, Delivery, Incident
+from breakers.clock import database_now
 from tests.support import alert_worker
 from tests.support.eventually import eventually
 from tests.support.make import happens, make_actor, make_breaker, make_channel, make_rule

@@ -9,6 +9,7 @@ from celery.exceptions import SecurityWarning
 from django.core.management.base import BaseCommand
 
 from dashboard.lanes import LANES
+from dashboard.postgresql.base import Connection
 
 
 class Command(BaseCommand):
@@ -20,6 +21,7 @@ class Command(BaseCommand):
 
         # Only JSON is accepted, so that whoever can write to Redis cannot run code here as root.
         warnings.filterwarnings("ignore", category=SecurityWarning)
+        Connection.lets_go = True
         app.start(
             [
                 "--quiet",

@@ -3,20 +3,21 @@
 const EVERY_MS = 5_000;
 const MEANS: Readonly<Record<string, string>> = {
   worker: "No worker answers: alerts, messages and policies wait until one is back, and what policies hold ends at its time. Boards and people’s overrides go on.",
+  beat: "Nothing gives the time (beat): rules that go by it, and messages that are to be tried again, wait until it is back. What happens is judged and told.",
   redis: "Redis does not answer: alerts and policies wait, and changes may show up to a second later.",
   postgresql: "PostgreSQL does not answer: nothing can be stored or changed.",
 };
 
 /** One sentence for each part that is missing. */
 export function meaning(missing: readonly string[]): string {
-  // Without Redis nobody can tell whether a worker lives.
-  const told = missing.includes("redis") ? missing.filter((part) => part !== "worker") : missing;
+  // Without Redis nobody can tell whether worker and beat live; without a worker, the time is of no use.
+  const hidden = missing.includes("redis") ? ["worker", "beat"] : missing.includes("worker") ? ["beat"] : [];
+  const told = missing.filter((part) => !hidden.includes(part));
   return told.map((part) => MEANS[part] ?? `${part} does not answer.`).join(" ");
 }
 
 async function missingParts(): Promise<readonly string[]> {
   const answer = await fetch("/readyz", { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
-  if (answer.ok) return [];
   const told = (await answer.json()) as { missing?: unknown };
   return Array.isArray(told.missing) ? told.missing.filter((part): part is string => typeof part === "string") : [];
 }

@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from alerts.channels import Failed
-from alerts.clock import database_now
 from alerts.deliver import Speed, claim_due, finish
 from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
 from alerts.models import Delivery, Incident
 from alerts.read import newest_deliveries, open_incidents
+from breakers.clock import database_now
 from breakers.models import AuditEntry
 from tests.alerts.api.callers import Caller
 from tests.support.make import happens, make_actor, make_breaker, make_channel, make_rule

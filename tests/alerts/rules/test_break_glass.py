@@ -4,12 +4,12 @@ import msgspec
 import pytest
 from django.utils import timezone
 
-from alerts.clock import database_now
 from alerts.evaluate import evaluate_pending
 from alerts.models import Delivery, Incident
 from alerts.rule_changes import RuleWish, create_rule
 from alerts.rules.break_glass import BreakGlass
 from alerts.verdicts import Firing, Quiet
+from breakers.clock import database_now
 from breakers.desired.override import OverrideWish, override_breaker, release_breaker
 from breakers.desired.permit import Permit
 from breakers.models import Breaker, Instance, OutboxRow

@@ -333,6 +333,54 @@ async def test_what_had_left_before_it_was_moved_stays_gone(
     await is_quiet(web)
 
 
+async def test_what_had_left_is_gone_at_once_where_the_agent_has_said_hello_already(
+    web: Web, tmp_path: Path, restore_contents: Callable[[], None]
+) -> None:
+    gone, there = ({"breaker": name, "state": "open"} for name in ("gone", "there"))
+    async with web.agent(gone, there) as agent:
+        await agent.hello(there)
+
+    def move_out() -> None:
+        exported(tmp_path / "history.ndjson")
+        restore_contents()
+        make_rule(kind="opened", name="opened")
+
+    async def instances() -> dict[str, int]:
+        return {one["breaker"]: one["instances"] for one in (await web.get("breakers"))["items"]}
+
+    await sync_to_async(move_out)()
+    async with web.agent(there) as agent:
+        await sync_to_async(imported)(tmp_path / "history.ndjson")
+
+        assert await instances() == {"gone": 0, "there": 1}
+        again = (timezone.now() + timedelta(seconds=1)).isoformat()
+        await agent.events({"breaker": "there", "to": "closed", "seq": 9, "occurred_at": again})
+        await sync_to_async(evaluate_pending)()
+        assert not await IncidentBreaker.objects.filter(breaker__name="gone").aexists()
+        await agent.hello(there, gone)
+        assert await instances() == {"gone": 1, "there": 1}
+    await is_quiet(web)
+
+
+async def test_what_only_events_tell_of_stays_where_a_hello_names_nothing(
+    web: Web, tmp_path: Path, restore_contents: Callable[[], None]
+) -> None:
+    told = {"breaker": "catalog", "to": "open", "seq": 1}
+    async with web.agent() as agent:
+        await agent.events(told)
+
+    def move_out() -> None:
+        exported(tmp_path / "history.ndjson")
+        restore_contents()
+
+    await sync_to_async(move_out)()
+    async with web.agent():
+        await sync_to_async(imported)(tmp_path / "history.ndjson")
+
+        assert (await web.breaker("orders", "catalog"))["instances"] == 1
+    await is_quiet(web)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_lines_that_are_wrong_are_told_by_number_and_the_others_are_brought(tmp_path: Path) -> None:
     path = written(

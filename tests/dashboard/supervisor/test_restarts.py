@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import sys
 
 import httpx2
 import pytest
 
+from dashboard.supervisor import keeper
 from dashboard.supervisor.keeper import delay_before
-from tests.support.eventually import eventually
+from dashboard.supervisor.output import Output
+from dashboard.supervisor.parts import Part
+from dashboard.supervisor.process import Launch
+from tests.support.eventually import aeventually, eventually
 from tests.support.stack import Stack
 
 
@@ -51,6 +57,46 @@ class TestRestarts:
         finally:
             os.kill(pid, signal.SIGCONT)
         assert eventually(stack.is_ready, within=30)
+
+    def test_without_a_beat_that_goes_on_it_is_ready_and_says_so(self, stack: Stack) -> None:
+        assert eventually(lambda: stack.readiness() == (200, {"status": "ready"}), within=30)
+        pid = stack.pid("beat")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            without = {"status": "ready", "missing": ["beat"]}
+            assert eventually(lambda: stack.readiness() == (200, without), within=30)
+            metrics = httpx2.get(f"{stack.url}/metrics", timeout=30).text
+            assert 'panelboard_part_up{part="beat"} 0.0' in metrics
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert eventually(lambda: stack.readiness() == (200, {"status": "ready"}), within=30)
+
+
+async def test_a_part_that_lives_and_answers_no_more_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeper, "_SILENT_S", 0.2)
+    monkeypatch.setattr(keeper, "_LOOK_EACH_S", 0.02)
+    answers: list[bool | None] = [True, None, False, True, False]
+    asked: dict[int, int] = {}
+
+    def answer(pid: int) -> bool | None:
+        asked[pid] = asked.get(pid, 0) + 1
+        return answers[min(asked[pid], len(answers)) - 1]
+
+    launch = Launch(command=(sys.executable, "-c", "import signal; signal.pause()"), env={})
+    part = Part("silent", lambda: launch, answer, goes_on_answering=True)
+    said = io.StringIO()
+    kept = keeper.Keeper(part, Output(said), on_change=lambda: None)
+    kept.start()
+    try:
+        assert await aeventually(lambda: len(asked) > 1)
+    finally:
+        await kept.stop()
+
+    first = next(iter(asked))
+    assert asked[first] > len(answers)  # not for a silence that ended, nor where nobody could tell
+    assert "gave no sign of life" in said.getvalue()
 
 
 def test_the_delay_before_a_restart_grows_is_bounded_and_spread() -> None:

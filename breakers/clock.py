@@ -1,4 +1,4 @@
-"""The clock on which all workers agree."""
+"""The clock on which all processes agree."""
 
 from __future__ import annotations
 
