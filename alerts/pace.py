@@ -13,9 +13,10 @@ from collections.abc import Callable
 
 BRIEF_S = 0.01
 """A pass that takes no longer found next to nothing, and needs no rest."""
-REST = 3.0
-"""Times as long as the pass took; within these bounds, for alerts are waited for."""
+REST, REST_GROWS = 3.0, 50.0
+"""Times as long as the pass took, and for one of t seconds 50 t times where that is more: 8 for one of 0.16 s."""
 REST_MIN_S, REST_MAX_S = 0.1, 1.5
+"""For alerts are waited for."""
 
 
 class Pace:
@@ -40,7 +41,8 @@ class Pace:
                 self._look()
                 took = time.monotonic() - began
                 if took > BRIEF_S:
-                    self._rest(min(max(REST * took, REST_MIN_S), REST_MAX_S))
+                    rest = took * max(REST, REST_GROWS * took)
+                    self._rest(min(max(rest, REST_MIN_S), REST_MAX_S))
             finally:
                 self._running.release()
             if time.monotonic() > deadline:

@@ -67,6 +67,10 @@ class Fleet:
         boot = uuid.uuid4().hex
         return [_Inside(service, instance, breaker, boot) for breaker in self.breakers]
 
+    def longest_lane(self, count: int) -> int:
+        """Breaker instances of the longest of so many lanes: so many of its events speak of each once."""
+        return -(-len(self._processes) // count) * len(self.breakers)
+
     def lanes(self, count: int) -> list[Iterator[bytes]]:
         """Endless events, each lane's for instances of its own; of earlier lanes no more may be taken."""
         lanes: list[list[_Inside]] = [[] for _ in range(count)]

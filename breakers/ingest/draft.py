@@ -23,6 +23,9 @@ from breakers.ingest.statements import Statements
 
 _SOME = 50
 """Events that are judged in half a millisecond."""
+_FEW = 40
+"""Events that cost less to be judged again than a commit of their own, which takes both processes more than a
+millisecond."""
 
 
 class Draft:
@@ -45,6 +48,10 @@ class Draft:
         """As they will be found."""
         self._said: dict[int, str] = {}
         """The last targets that events name."""
+
+    def is_worth_while(self, waiting: Sequence[AnyJob]) -> bool:
+        """Whether to write it: not where it is a few events that what stands behind them can take along."""
+        return self.is_open or len(self._rows) >= _FEW or len(self.jobs) == len(waiting)
 
     def judge_some(self, waiting: Sequence[AnyJob]) -> bool:
         """The next events of all that waits, in its order; whether there are more to judge."""

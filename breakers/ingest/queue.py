@@ -212,8 +212,10 @@ class Writer:
         if draft is not None and draft.is_spoiled:
             self._looks_for = _CAREFUL_FOR
             return None
+        if draft is None or not draft.jobs or not draft.is_worth_while(self._waiting):
+            return None
         # Who was told meanwhile that it is not stored is not to be stored.
-        if draft is None or not draft.jobs or any(job.done.done() for job in draft.jobs):
+        if any(job.done.done() for job in draft.jobs):
             return None
         return draft
 

@@ -149,6 +149,8 @@ def _leave_unnamed(services: list[int], *, since: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_SQL["unnamed"], {"services": services, "since": since})
         pairs = cursor.fetchall()
+        if not pairs:
+            return
         breakers = sorted({breaker for breaker, _ in pairs})
         # First of all, as the writer does, which remembers what they are.
         cursor.execute(

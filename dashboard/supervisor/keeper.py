@@ -18,8 +18,9 @@ _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 8.0
 _HEALTHY_S = 30.0
 """A part that answered for so long starts its count of failures anew."""
-_SILENT_S, _LOOK_EACH_S = 60.0, 5.0
-"""Of a part that goes on answering; a broker that is back is found again within 30 s."""
+_SILENT_LOOKS, _LOOK_EACH_S = 12, 5.0
+"""In a row, at a part that goes on answering; a broker that is back is found again within 30 s. Looks and not seconds:
+where this process itself was stopped, the others were too."""
 _ATTEMPTS = 4
 """How often a part may die before it ever answered; then `up` ends and says so."""
 _STARTUP_FAILURE = 3
@@ -134,16 +135,15 @@ class Keeper:
         self._say(f"ready after {loop.time() - began:.1f} s")
         if self.part.goes_on_answering:
             await self._until_silent(pid)
-            self._say(f"gave no sign of life for {_SILENT_S:.0f} s; ending it")
+            self._say(f"gave no sign of life for {_SILENT_LOOKS * _LOOK_EACH_S:.0f} s; ending it")
             self._signal_group(pid, signal.SIGKILL)  # a process that is stopped hears nothing else
 
     async def _until_silent(self, pid: int) -> None:
-        loop = asyncio.get_running_loop()
-        heard = loop.time()
-        while loop.time() - heard < _SILENT_S:
+        silent = 0
+        while silent < _SILENT_LOOKS:
             await asyncio.sleep(_LOOK_EACH_S)
-            if await asyncio.to_thread(self.part.answers, pid) is not False:
-                heard = loop.time()
+            answers = await asyncio.to_thread(self.part.answers, pid)
+            silent = silent + 1 if answers is False else 0
 
     async def _end(self, process: Process, ended: asyncio.Task[int]) -> None:
         for how, wait_s in self.part.ending:

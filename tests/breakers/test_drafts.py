@@ -151,6 +151,24 @@ async def test_what_was_judged_on_a_group_that_is_cut_off_is_not_taken_for_what_
     await is_as_history_says([waited_for[0], events[0], instead, events[2]])
 
 
+async def test_a_few_go_along_with_what_must_be_looked_at_first(committed: list[int]) -> None:
+    async with writer() as one:
+        await send(one, happened(1, State.OPEN))
+        async with held_up():
+            first = send(one, happened(2, State.CLOSED))
+            await wait_for_a_lock()
+            rest = [
+                send(one, happened(3, State.OPEN)),
+                send(one, happened(1, State.OPEN, breaker="another")),
+                send(one, happened(4, State.CLOSED)),
+            ]
+        outcomes = [outcome for told in (first, *rest) for outcome in await told]
+
+    assert outcomes == [Stored.ACCEPTED] * 4
+    assert committed == [1]  # and not the third event by itself, for the new breaker behind it
+    assert await state() == ("closed", 4)
+
+
 async def test_the_target_that_was_said_last_wins(committed: list[int]) -> None:
     """Also where it is the one that the breaker had before."""
     async with writer() as one:
