@@ -6,13 +6,15 @@ that reports again is made anew. History is kept under its ids until it is old, 
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 import structlog
 from celery import current_app
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
 from breakers.access import Actor
@@ -29,6 +31,9 @@ from breakers.transactions import unless_deadlocked
 _SQL = statements("names")
 _SOME = 5_000
 """Events erased in one transaction."""
+_ERASES_FOR_S = 300.0
+"""Well below the time after which a worker takes a task for stuck."""
+_ERASING = "SELECT {}(hashtext('panelboard.erase_removed'))"
 ERASE = "breakers.tasks.erase"
 _log = structlog.get_logger(__name__)
 History = Literal["keep", "erase"]
@@ -125,8 +130,22 @@ def remove_instance(
     _wake_erasure(history)
 
 
-def erase_removed() -> int:
-    """Erases the history of all that was removed so, some events at a time; how many were erased whole."""
+def erase_removed(*, budget_s: float = _ERASES_FOR_S) -> int:
+    """Erases the history of all that was removed so, some events at a time and for about so long, then wakes itself;
+    how many were erased whole. Returns at once where another is at it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ERASING.format("pg_try_advisory_lock"))
+        if cursor.fetchone() != (True,):
+            return 0
+        try:
+            return _erase_until(time.monotonic() + budget_s)
+        finally:
+            # A connection that was lost has let go of it.
+            with contextlib.suppress(OperationalError, InterfaceError):
+                cursor.execute(_ERASING.format("pg_advisory_unlock"))
+
+
+def _erase_until(deadline: float) -> int:
     erased = 0
     for one in Removed.objects.filter(erase=True).order_by("pk"):
         events = 0
@@ -137,6 +156,9 @@ def erase_removed() -> int:
                 f"erase_{table}_of_{one.kind}", id=one.of_id, service=one.service_id, some=_SOME
             ):
                 events += gone
+                if time.monotonic() > deadline:
+                    _wake_erasure("erase")
+                    return erased
         if one.kind == Named.BREAKER:
             _run("erase_sums", id=one.of_id)
         elif one.kind == Named.INSTANCE:

@@ -9,23 +9,23 @@ from celery import Celery
 from celery.signals import setup_logging
 from kombu import Exchange, Queue
 
+from dashboard.lanes import LANES
 from dashboard.signs import KEY_PREFIX
 from dashboard.steps import SignOfWorker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 
-EVALUATE = "evaluate"
-DELIVER = "deliver"
-
 app = Celery("panelboard", task_cls="dashboard.lanes:LaneTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     # Each with an exchange of its own: on a shared one, a message of one would go to both.
-    task_queues=[
-        Queue(name, Exchange(name, type="direct"), routing_key=name) for name in (EVALUATE, DELIVER)
-    ],
-    task_default_queue=EVALUATE,
-    task_routes={"alerts.tasks.deliver*": {"queue": DELIVER}},
+    task_queues=[Queue(name, Exchange(name, type="direct"), routing_key=name) for name in LANES],
+    # Whatever is new holds up neither rules nor messages.
+    task_default_queue="upkeep",
+    task_routes={
+        "alerts.tasks.evaluate*": {"queue": "evaluate"},
+        "alerts.tasks.deliver*": {"queue": "deliver"},
+    },
     task_ignore_result=True,
     task_serializer="json",
     accept_content=["json"],

@@ -14,8 +14,8 @@ from typing import Any
 import structlog
 from celery import Task
 
-LANES = {"evaluate": 4, "deliver": 2}
-"""Queue → tasks of it at once in one worker; of rules there is always a place, whichever of the three others run."""
+LANES = {"evaluate": 2, "deliver": 2, "upkeep": 4}
+"""Queue → tasks of it at once in one worker. Of rules one judges, and another says to it that there is more."""
 STUCK_S = 600.0
 """Threads cannot be stopped from outside: a worker with a task older than this is ended whole."""
 

@@ -18,6 +18,8 @@ EVERY_S = 1.0
 EXPIRES_S = 6.0
 
 _log = structlog.get_logger(__name__)
+# A laptop changes its name with its network: read once, and handed on to what this process starts.
+_HOST = os.environ.setdefault("PANELBOARD_HOST", socket.gethostname())
 
 
 def any_sign(role: str) -> str:
@@ -27,7 +29,7 @@ def any_sign(role: str) -> str:
 
 def sign_of(role: str, *, pid: int) -> str:
     """The key of one process of this machine."""
-    return f"{any_sign(role)}:{socket.gethostname()}:{pid}"
+    return f"{any_sign(role)}:{_HOST}:{pid}"
 
 
 class Signs:

@@ -5,7 +5,7 @@ Nothing is put into the outbox: what is past fires no alert.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO, NamedTuple
@@ -126,12 +126,8 @@ _COUNTED: dict[type, str] = {
 
 def settle(brought: Brought, *, now: datetime) -> None:
     """Current state and sums of what the lines speak of, derived from all of history."""
-    services, began = sorted(brought.services), database_now()
-    for _ in rebuild(write=True, services=services):
-        pass
-    _run("retire_after_last_word", {"services": services})
-    _run("await_hello", {"services": services})
-    _leave_unnamed(services, since=began)
+    for service in sorted(brought.services):
+        _settle_service(service)
     if brought.sampled_since is None or brought.sampled_until is None:
         return
     sampled = sorted(brought.sampled)
@@ -145,9 +141,19 @@ def settle(brought: Brought, *, now: datetime) -> None:
 
 
 @transaction.atomic
-def _leave_unnamed(services: list[int], *, since: datetime) -> None:
+def _settle_service(service: int) -> None:
+    """At once: what is derived is shown, and what is gone of it never."""
+    began = database_now()
+    for _ in rebuild(write=True, services=[service]):
+        pass
+    _run("retire_after_last_word", {"service": service})
+    _run("await_hello", {"service": service})
+    _leave_unnamed(service, since=began)
+
+
+def _leave_unnamed(service: int, *, since: datetime) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_SQL["unnamed"], {"services": services, "since": since})
+        cursor.execute(_SQL["unnamed"], {"service": service, "since": since})
         pairs = cursor.fetchall()
         if not pairs:
             return
@@ -254,8 +260,8 @@ def _columns_of_events(lines: Sequence[EventLine], names: Names) -> dict[str, li
     }
 
 
-def _run(name: str, parameters: dict[str, list[Any]]) -> int:
-    """How many rows were new."""
+def _run(name: str, parameters: Mapping[str, Any]) -> int:
+    """How many rows it made or changed."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL[name], parameters)
         return int(cursor.rowcount)

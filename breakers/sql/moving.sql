@@ -71,21 +71,21 @@ ON CONFLICT DO NOTHING
 -- word may have come after that.
 UPDATE instance i SET retired_at = said.at
 FROM (SELECT instance_id, max(at) AS at FROM breaker_instance GROUP BY instance_id) said
-WHERE i.id = said.instance_id AND i.service_id = ANY(%(services)s) AND i.connected IS NOT NULL AND i.boot IS NULL
+WHERE i.id = said.instance_id AND i.service_id = %(service)s AND i.connected IS NOT NULL AND i.boot IS NULL
   AND i.retired_at < said.at
 
 -- name: await_hello
 -- Of the same instances the first hello says what they have, and what it does not name is gone.
 UPDATE breaker_instance bi SET presented_by = ''
 FROM instance i
-WHERE i.id = bi.instance_id AND i.service_id = ANY(%(services)s) AND i.connected IS NOT NULL AND i.boot IS NULL
+WHERE i.id = bi.instance_id AND i.service_id = %(service)s AND i.connected IS NOT NULL AND i.boot IS NULL
   AND bi.presented_by IS NULL
 
 -- name: unnamed
 -- Of instances whose agent has spoken to this panel: what came with the import alone, where the hello names others.
 SELECT bi.breaker_id, bi.instance_id
 FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
-WHERE i.service_id = ANY(%(services)s) AND i.connected IS NOT NULL AND i.boot IS NOT NULL
+WHERE i.service_id = %(service)s AND i.connected IS NOT NULL AND i.boot IS NOT NULL
   AND bi.created_at >= %(since)s AND bi.at < %(since)s AND bi.presented_by IS NULL AND bi.left_at IS NULL
   AND EXISTS (SELECT FROM breaker_instance named WHERE named.instance_id = i.id AND named.presented_by = i.boot)
 

@@ -9,9 +9,10 @@ from alerts.access import channels_for, rule_of, rules_for
 from alerts.models import GroupLabel, Rule, Severity
 from alerts.rules import rule_kinds
 from breakers.access import Actor
+from breakers.kinds import UnknownKind
 from breakers.models import Scope
 from dashboard.pages import words
-from dashboard.pages.forms_of_kinds import form_of, settings_of
+from dashboard.pages.forms_of_kinds import KindForm, form_of, settings_of
 from dashboard.pages.frame import page, render_page
 
 
@@ -28,9 +29,9 @@ def rules_page(request: HttpRequest, actor: Actor) -> HttpResponse:
         "rules/list.html",
         {
             "headline": _headline(rules, limited=actor.limited),
-            "rules": [(one, settings_of(rule_kinds.get(one.kind), one.params)) for one in rules],
+            "rules": [(one, _settings(one)) for one in rules],
             "chosen": rule,
-            "form": form_of(rule_kinds.get(rule.kind), rule.params) if rule else None,
+            "form": _form(rule) if rule else None,
             "channels": list(channels_for(actor).order_by("name", "id")),
             "kinds": [form_of(rule_kinds.get(name)) for name in rule_kinds.names()],
             "previewed": {name for name in rule_kinds.names() if rule_kinds.get(name).previews},
@@ -38,6 +39,22 @@ def rules_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             "labels": GroupLabel.values,
         },
     )
+
+
+def _settings(rule: Rule) -> list[str]:
+    """As they are kept where its kind is gone, with a plug-in, or has other settings by now."""
+    try:
+        return settings_of(rule_kinds.get(rule.kind), rule.params)
+    except (UnknownKind, ValueError):
+        return [f"{key} {value}" for key, value in rule.params.items()]
+
+
+def _form(rule: Rule) -> KindForm | None:
+    """None where its kind is gone."""
+    try:
+        return form_of(rule_kinds.get(rule.kind), rule.params)
+    except UnknownKind:
+        return None
 
 
 def _headline(rules: list[Rule], *, limited: bool) -> str:

@@ -70,7 +70,11 @@ class Connection(psycopg.Connection[Any]):
         self, gen: PQGen[Answer], interval: float = _INTERVAL_S, timeout: float | None = None
     ) -> Answer:
         watched = self._while_it_answers(gen) if self.gives_up else gen
-        return super().wait(watched, interval=interval, timeout=timeout)
+        try:
+            return super().wait(watched, interval=interval, timeout=timeout)
+        except psycopg.errors.IdleInTransactionSessionTimeout as ended:
+            # To Django an error of its own making; it is a connection that was lost, and all of its transaction.
+            raise psycopg.OperationalError(str(ended)) from ended
 
     def _while_it_answers(self, gen: PQGen[Answer]) -> Generator[Any, Any, Answer]:
         ask_at = time.monotonic() + ASKED_AFTER_S

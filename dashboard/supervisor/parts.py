@@ -12,7 +12,7 @@ from pathlib import Path
 
 import redis
 
-from dashboard.signs import sign_of
+from dashboard.signs import KEY_PREFIX, sign_of
 from dashboard.supervisor.postgres import Cluster
 from dashboard.supervisor.process import Launch
 from dashboard.supervisor.redis import Store
@@ -127,11 +127,12 @@ def demo(program: Program, systems: tuple[str, ...], announced: Path) -> Part:
 
 
 def gives_sign(program: Program, role: str, pid: int) -> bool | None:
-    """Whether this very process has given its sign of life; None where Redis cannot be asked."""
+    """Whether this very process has given its sign of life; None where Redis cannot be asked, or takes none."""
     try:
         with redis.Redis.from_url(
             program.redis_url, socket_timeout=_ASK_S, socket_connect_timeout=_ASK_S
         ) as client:
+            client.set(f"{KEY_PREFIX}asked", pid, px=1000)
             return bool(client.exists(sign_of(role, pid=pid)))
     except redis.RedisError:
         return None

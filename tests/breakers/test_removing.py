@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
@@ -13,6 +14,7 @@ from django.utils import timezone
 from alerts.due import sweep
 from alerts.evaluate import evaluate_pending
 from alerts.models import Incident
+from breakers import removing
 from breakers.history.rebuild import rebuild
 from breakers.models import AuditEntry, Event, Instance, Override, Removed, Snapshot
 from breakers.removing import erase_removed, forget_kept
@@ -30,6 +32,37 @@ async def remove(web: Web, path: str, history: str = "keep") -> None:
     body = {"reason": "no longer there", "history": history}
     answer = await web.call("DELETE", path, body)
     assert answer.status_code == 204, answer.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_erases_at_a_time_and_goes_on_after_its_time(
+    superuser_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removing, "_SOME", 1)
+    gone = Removed.objects.create(
+        kind="instance",
+        of_id=7,
+        service_id=1,
+        environment="prod",
+        service="s",
+        name="i",
+        erase=True,
+        removed_at=timezone.now(),
+        by_name="ada",
+    )
+    breaker = make_breaker()
+    for seq in range(3):
+        make_event(breaker, "open", seq=seq, at=timezone.now())
+    Event.objects.update(instance_id=7)
+
+    with psycopg.connect(superuser_url) as other:
+        other.execute("SELECT pg_advisory_lock(hashtext('panelboard.erase_removed'))")
+        assert erase_removed() == 0
+        assert Event.objects.count() == 3
+    assert erase_removed(budget_s=0) == 0
+    assert Event.objects.count() == 2
+    assert erase_removed() == 1
+    assert not Removed.objects.filter(pk=gone.pk).exists()
 
 
 async def only(web: Web, what: str) -> dict[str, Any]:

@@ -142,6 +142,18 @@ async def test_beyond_its_bound_a_connection_is_turned_away_and_those_that_are_t
             assert await fourth.answer() == (200, b'{"status":"ok"}')
 
 
+async def test_who_is_turned_away_with_a_body_hears_why(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "connections_max", lambda: 0)
+
+    for _ in range(5):
+        async with Caller(web) as caller:
+            caller.writer.write(caller.request("POST", "/api/v1/events", b"[" + b" " * 200_000))
+            assert await caller.answer() == (503, b"")
+            assert await asyncio.wait_for(caller.reader.read(), 30) == b""
+
+
 HALF = b"a" * (HEAD_MAX // 2)
 
 

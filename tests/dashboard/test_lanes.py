@@ -6,7 +6,10 @@ import threading
 
 from celery import Celery
 
-from dashboard.lanes import Lanes, LaneTask, lanes
+from alerts.wake import DELIVER
+from breakers.wake import EVALUATE
+from dashboard.celery import app as of_the_program
+from dashboard.lanes import LANES, Lanes, LaneTask, lanes
 
 
 def test_a_full_lane_lets_nobody_in_until_somebody_leaves() -> None:
@@ -29,6 +32,19 @@ def test_lanes_do_not_wait_for_each_other() -> None:
 
     assert both.enter("deliver", 0.0)
     assert both.enter("evaluate", 0.0)
+
+
+def test_nothing_but_rules_is_in_the_lane_of_rules_and_nothing_but_messages_in_theirs() -> None:
+    of_the_program.loader.import_default_modules()
+    lane_of = {
+        name: of_the_program.amqp.router.route({}, name)["queue"].name
+        for name in of_the_program.tasks
+        if name.startswith(("alerts.", "breakers."))
+    }
+
+    assert {name for name, lane in lane_of.items() if lane == "evaluate"} == {EVALUATE}
+    assert {name for name, lane in lane_of.items() if lane == "deliver"} == {DELIVER}
+    assert set(lane_of.values()) == set(LANES)
 
 
 def test_the_oldest_task_is_known() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+
+import pytest
 import redis
 from django.conf import settings
 
 from dashboard.celery import app
 from dashboard.scheduler import BACKLOG_KEPT, BACKLOG_MAX, TickScheduler
-from dashboard.signs import KEY_PREFIX, any_sign
+from dashboard.signs import KEY_PREFIX, any_sign, sign_of
 
 
 def test_everything_is_due_at_the_start() -> None:
@@ -15,6 +18,13 @@ def test_everything_is_due_at_the_start() -> None:
 
     assert len(scheduler.schedule) == len(app.conf.beat_schedule)
     assert all(entry.is_due().is_due for entry in scheduler.schedule.values())
+
+
+def test_the_name_of_a_sign_outlives_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sign_of("beat", pid=7)
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+
+    assert sign_of("beat", pid=7) == before
 
 
 def test_a_tick_gives_a_sign_of_life_and_trims_what_nobody_took() -> None:

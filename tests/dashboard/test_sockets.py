@@ -110,31 +110,40 @@ async def test_a_flood_of_frames_that_say_nothing_is_ended(web: Web, path: str, 
         assert int.from_bytes(frame[1][:2], "big") == OVERLOADED
 
 
+class Turns:
+    """Those of the loop, counted while this is entered."""
+
+    now = 0
+
+    async def __aenter__(self) -> None:
+        self._counting = asyncio.create_task(self._count())
+
+    async def __aexit__(self, *_: object) -> None:
+        self._counting.cancel()
+
+    async def _count(self) -> None:
+        while True:
+            self.now += 1
+            await asyncio.sleep(0)
+
+
 async def test_a_message_in_many_parts_leaves_others_their_turn(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, turn, heard = SocketProtocol.handle_events, 0, Counter[int]()
+    turns = Turns()
+    plain, heard = SocketProtocol.handle_events, Counter[int]()
 
     def handle_events(protocol: SocketProtocol) -> None:
-        heard[turn] += 1
+        heard[turns.now] += 1
         plain(protocol)
 
-    def count() -> None:
-        nonlocal turn
-        turn += 1
-        if not over:
-            loop.call_soon(count)
-
-    loop, over = asyncio.get_running_loop(), False
     monkeypatch.setattr(SocketProtocol, "handle_events", handle_events)
-    async with peer(web, "/live/v1") as watcher:
-        count()
+    async with turns, peer(web, "/live/v1") as watcher:
         watcher.say(Opcode.TEXT, b'{"type":"ping"' + b" " * 50, fin=False)
         watcher.say(Opcode.CONT, b" " * 64, times=5000, fin=False)
         watcher.say(Opcode.CONT, b"}")
 
         assert await watcher.hear() == (Opcode.TEXT, b'{"type":"pong"}')
-        over = True
     assert len(heard) >= 5000 * 64 / PIECE
     assert max(heard.values()) == 1
 
@@ -142,30 +151,22 @@ async def test_a_message_in_many_parts_leaves_others_their_turn(
 async def test_many_frames_that_come_at_once_are_all_heard_and_leave_others_their_turn(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, turn, heard = Session.receive, 0, Counter[int]()
+    turns = Turns()
+    plain, heard = Session.receive, Counter[int]()
 
     def receive(session: Session, text: str, *, now: datetime) -> Effect:
-        heard[turn] += 1
+        heard[turns.now] += 1
         return plain(session, text, now=now)
 
-    def count() -> None:
-        nonlocal turn
-        turn += 1
-        if not over:
-            loop.call_soon(count)
-
-    loop, over = asyncio.get_running_loop(), False
-    async with peer(web, "/agent/v1") as agent:
+    async with turns, peer(web, "/agent/v1") as agent:
         agent.say(Opcode.TEXT, HELLO)
         assert (await agent.hear())[0] is Opcode.TEXT
         monkeypatch.setattr(Session, "receive", receive)
-        count()
 
         applied = b'{"type":"applied","breaker":"other","revision":1,"ok":true}'
         agent.say(Opcode.TEXT, applied, times=5000)
         agent.say(Opcode.TEXT, b'{"type":"ping"}')
 
         assert await agent.hear() == (Opcode.TEXT, b'{"type":"pong"}')
-        over = True
     assert heard.total() == 5001
     assert max(heard.values()) <= PIECE / len(applied)

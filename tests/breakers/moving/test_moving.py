@@ -17,7 +17,7 @@ from django.db import connection
 from django.utils import timezone
 
 from alerts.evaluate import evaluate_pending
-from alerts.models import Incident, IncidentBreaker
+from alerts.models import Incident
 from breakers.metrics.read import points_of
 from breakers.metrics.span import Source, Span
 from breakers.models import Breaker, BreakerInstance, Event, Instance, OutboxRow, Snapshot
@@ -307,78 +307,6 @@ def written(path: Path, *lines: Any) -> Path:
     raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
     path.write_bytes(b"\n".join(raw) + b"\n")
     return path
-
-
-async def test_what_had_left_before_it_was_moved_stays_gone(
-    web: Web, tmp_path: Path, restore_contents: Callable[[], None]
-) -> None:
-    gone, there = ({"breaker": name, "state": "open"} for name in ("gone", "there"))
-    async with web.agent(gone, there) as agent:
-        await agent.hello(there)
-
-    def move() -> None:
-        exported(tmp_path / "history.ndjson")
-        restore_contents()
-        make_rule(kind="opened", name="opened")
-        imported(tmp_path / "history.ndjson")
-
-    await sync_to_async(move)()
-    async with web.agent(there):
-        shown = {one["breaker"]: one for one in (await web.get("breakers"))["items"]}
-        await sync_to_async(evaluate_pending)()
-
-    assert {name: one["instances"] for name, one in shown.items()} == {"gone": 0, "there": 1}
-    told = IncidentBreaker.objects.values_list("breaker__name", flat=True)
-    assert [name async for name in told] == ["there"]
-    await is_quiet(web)
-
-
-async def test_what_had_left_is_gone_at_once_where_the_agent_has_said_hello_already(
-    web: Web, tmp_path: Path, restore_contents: Callable[[], None]
-) -> None:
-    gone, there = ({"breaker": name, "state": "open"} for name in ("gone", "there"))
-    async with web.agent(gone, there) as agent:
-        await agent.hello(there)
-
-    def move_out() -> None:
-        exported(tmp_path / "history.ndjson")
-        restore_contents()
-        make_rule(kind="opened", name="opened")
-
-    async def instances() -> dict[str, int]:
-        return {one["breaker"]: one["instances"] for one in (await web.get("breakers"))["items"]}
-
-    await sync_to_async(move_out)()
-    async with web.agent(there) as agent:
-        await sync_to_async(imported)(tmp_path / "history.ndjson")
-
-        assert await instances() == {"gone": 0, "there": 1}
-        again = (timezone.now() + timedelta(seconds=1)).isoformat()
-        await agent.events({"breaker": "there", "to": "closed", "seq": 9, "occurred_at": again})
-        await sync_to_async(evaluate_pending)()
-        assert not await IncidentBreaker.objects.filter(breaker__name="gone").aexists()
-        await agent.hello(there, gone)
-        assert await instances() == {"gone": 1, "there": 1}
-    await is_quiet(web)
-
-
-async def test_what_only_events_tell_of_stays_where_a_hello_names_nothing(
-    web: Web, tmp_path: Path, restore_contents: Callable[[], None]
-) -> None:
-    told = {"breaker": "catalog", "to": "open", "seq": 1}
-    async with web.agent() as agent:
-        await agent.events(told)
-
-    def move_out() -> None:
-        exported(tmp_path / "history.ndjson")
-        restore_contents()
-
-    await sync_to_async(move_out)()
-    async with web.agent():
-        await sync_to_async(imported)(tmp_path / "history.ndjson")
-
-        assert (await web.breaker("orders", "catalog"))["instances"] == 1
-    await is_quiet(web)
 
 
 @pytest.mark.django_db(transaction=True)

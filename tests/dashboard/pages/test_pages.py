@@ -13,7 +13,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from alerts.models import Incident
+from alerts.models import Incident, Rule
 from breakers.desired.override import OverrideWish, override_breaker
 from breakers.models import ApiKey, AuditEntry, Instance, Person, Role
 from breakers.states import Mode
@@ -305,6 +305,14 @@ def test_a_rule_says_what_it_is_set_to_with_units(admin: Client) -> None:
 
     for said in ("for 2 min", "threshold 50%, for 1 min 30 s", "percent 25%"):
         assert f", {said}<" in page
+
+
+def test_a_rule_whose_kind_is_gone_is_shown_and_can_be_deleted(admin: Client) -> None:
+    rule = make_rule(name="of a plug-in")
+    Rule.objects.filter(pk=rule.pk).update(kind="gone_plugin", params={"level": 3})
+
+    assert "gone plugin, level 3<" in text_of(admin, "/rules/")
+    assert "Its kind, gone plugin, is gone" in text_of(admin, f"/rules/?edit={rule.pk}")
 
 
 def test_an_empty_list_is_not_said_to_be_all_there_is_to_somebody_limited(admin: Client) -> None:
