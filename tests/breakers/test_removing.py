@@ -39,21 +39,19 @@ def test_one_erases_at_a_time_and_goes_on_after_its_time(
     superuser_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(removing, "_SOME", 1)
+    breaker = make_breaker()
+    events = [make_event(breaker, "open", seq=seq, at=timezone.now()) for seq in range(3)]
     gone = Removed.objects.create(
         kind="instance",
-        of_id=7,
-        service_id=1,
+        of_id=events[0].instance_id,
+        service_id=breaker.service_id,
         environment="prod",
-        service="s",
-        name="i",
+        service="orders",
+        name="default",
         erase=True,
         removed_at=timezone.now(),
         by_name="ada",
     )
-    breaker = make_breaker()
-    for seq in range(3):
-        make_event(breaker, "open", seq=seq, at=timezone.now())
-    Event.objects.update(instance_id=7)
 
     with psycopg.connect(superuser_url) as other:
         other.execute("SELECT pg_advisory_lock(hashtext('panelboard.erase_removed'))")
