@@ -11,6 +11,7 @@ from breakers.errors import FieldError, Overloaded
 from breakers.ingest.jobs import AnyJob, Batch, Outcome, Refused, Stored, fail_all
 from breakers.ingest.ledger import LockWhole
 from breakers.ingest.registry import GoneFromRegistry
+from breakers.ingest.statements import Moved
 
 _log = structlog.get_logger(__name__)
 AGAIN = (
@@ -47,7 +48,7 @@ async def write_halves(group: Sequence[AnyJob], problem: Exception, *, write: Wr
             await write([half])
         await _answer_of(job, halves)
         return
-    not_yet = (*AGAIN, LockWhole, psycopg.errors.UniqueViolation, psycopg.ProgrammingError)
+    not_yet = (*AGAIN, LockWhole, Moved, psycopg.errors.UniqueViolation, psycopg.ProgrammingError)
     if isinstance(problem, not_yet):
         # Others were first each time, or the tables are those of another version: nothing is wrong with it, and it
         # may well be stored in a moment.

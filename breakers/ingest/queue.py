@@ -322,6 +322,8 @@ class Writer:
                     raise
                 care = replace(care, whole=care.whole | needed.instances)
             except Moved:
+                if attempt == _TRIES:
+                    raise
                 self._looks_for = _CAREFUL_FOR
             except psycopg.errors.UniqueViolation:
                 if care.repeats or attempt == _TRIES:

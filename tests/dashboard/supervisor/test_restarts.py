@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
 import signal
 import sys
 
 import httpx2
 import pytest
+import redis
+from django.conf import settings
 
+from dashboard.signs import Signs
 from dashboard.supervisor import keeper
 from dashboard.supervisor.keeper import delay_before
 from dashboard.supervisor.output import Output
-from dashboard.supervisor.parts import Part
+from dashboard.supervisor.parts import Part, Program, gives_sign
 from dashboard.supervisor.process import Launch
 from tests.support.eventually import aeventually, eventually
 from tests.support.stack import Stack
@@ -99,6 +103,27 @@ async def test_a_part_that_lives_and_answers_no_more_is_started_again(
         asked[first] == len(answers) + 2
     )  # not for a silence that ended, nor where nobody could tell
     assert "gave no sign of life" in said.getvalue()
+
+
+def test_where_redis_takes_no_signs_nobody_is_silent() -> None:
+    who = f"reader-{secrets.token_hex(4)}"
+    only_reads = settings.REDIS_URL.replace("//", f"//{who}:x@", 1)
+
+    def told(url: str) -> bool | None:
+        return gives_sign(Program({}, 0, "", url), "beat", os.getpid())
+
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.acl_setuser(
+            who, enabled=True, passwords=["+x"], keys=["*"], commands=["+@all", "-@write"]
+        )
+        try:
+            assert told(only_reads) is None
+            assert told(settings.REDIS_URL) is False
+            Signs("beat", settings.REDIS_URL).give()
+            assert told(settings.REDIS_URL) is True
+            assert told(only_reads) is None
+        finally:
+            client.acl_deluser(who)
 
 
 def test_the_delay_before_a_restart_grows_is_bounded_and_spread() -> None:
