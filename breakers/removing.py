@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -132,22 +132,43 @@ def remove_instance(
 
 def erase_removed(*, budget_s: float = _ERASES_FOR_S) -> int:
     """Erases the history of all that was removed so, some events at a time and for about so long, then wakes itself;
-    how many were erased whole. Returns at once where another is at it."""
+    how many were erased whole. Returns where another is at it: that one looks again once it has let go."""
+    deadline = time.monotonic() + budget_s
+    erased = 0
+    while _removed().exists():
+        with _alone() as is_alone:
+            if not is_alone:
+                break
+            erased += _erase_until(deadline)
+        if time.monotonic() > deadline:
+            _wake_erasure("erase")
+            break
+    return erased
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[bool]:
+    """Whether nobody else erases, nor will until the end of the block."""
     with connection.cursor() as cursor:
         cursor.execute(_ERASING.format("pg_try_advisory_lock"))
         if cursor.fetchone() != (True,):
-            return 0
+            yield False
+            return
         try:
-            return _erase_until(time.monotonic() + budget_s)
+            yield True
         finally:
             # A connection that was lost has let go of it.
             with contextlib.suppress(OperationalError, InterfaceError):
                 cursor.execute(_ERASING.format("pg_advisory_unlock"))
 
 
+def _removed() -> QuerySet[Removed]:
+    return Removed.objects.filter(erase=True).order_by("pk")
+
+
 def _erase_until(deadline: float) -> int:
     erased = 0
-    for one in Removed.objects.filter(erase=True).order_by("pk"):
+    while (one := _removed().first()) is not None:
         events = 0
         for table in ("event", "snapshot"):
             if one.kind == Named.SERVICE:
@@ -157,7 +178,6 @@ def _erase_until(deadline: float) -> int:
             ):
                 events += gone
                 if time.monotonic() > deadline:
-                    _wake_erasure("erase")
                     return erased
         if one.kind == Named.BREAKER:
             _run("erase_sums", id=one.of_id)
@@ -166,6 +186,8 @@ def _erase_until(deadline: float) -> int:
         one.delete()
         erased += 1
         _log.info("history erased", kind=one.kind, id=one.of_id, events=events)
+        if time.monotonic() > deadline:
+            break
     return erased
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from breakers.ingest.columns import Judged, Now, columns_of_outbox, columns_of_states
 from breakers.ingest.remembered import Known
 from breakers.ingest.row import Pair, Row
@@ -171,13 +173,19 @@ class Judging:
 
     def begin_again(self, pairs: Iterable[Pair]) -> None:
         """Instances are back, and what they left behind counts again: as if it were new, but where the group has moved
-        it."""
+        it. What it moved was nobody's word before: a breaker that was open when its process ended well, and is
+        closed in the next one, was not open until then."""
         self._written_up = None
-        moved = {one.pair for one in self._judged if one.is_news and not one.late}
+        first: dict[Pair, int] = {}
+        for place, one in enumerate(self._judged):
+            if not (one.late or one.again):
+                first.setdefault(one.pair, place)
         for pair in pairs:
             self.changed.add(pair[0])
-            held = self.held(pair)
-            if held is not None and held.state is not State.UNKNOWN and pair not in moved:
+            held, place = self.held(pair), first.get(pair)
+            if place is not None:
+                self._judged[place] = msgspec.structs.replace(self._judged[place], before=None)
+            elif held is not None and held.state is not State.UNKNOWN:
                 self._judged.append(Judged(pair, False, None, held))
 
     def write_up(self) -> Writing:

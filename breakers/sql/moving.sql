@@ -82,12 +82,18 @@ WHERE i.id = bi.instance_id AND i.service_id = %(service)s AND i.connected IS NO
   AND bi.presented_by IS NULL
 
 -- name: unnamed
--- Of instances whose agent has spoken to this panel: what came with the import alone, where the hello names others.
+-- Of instances whose agent has spoken to this panel: what came with the import alone, where the hello names others. That
+-- is what is new, and what came with an import that was broken off and was derived since, of which the present
+-- life has told nothing.
 SELECT bi.breaker_id, bi.instance_id
 FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
 WHERE i.service_id = %(service)s AND i.connected IS NOT NULL AND i.boot IS NOT NULL
-  AND bi.created_at >= %(since)s AND bi.at < %(since)s AND bi.presented_by IS NULL AND bi.left_at IS NULL
+  AND bi.at < %(since)s AND bi.presented_by IS NULL AND bi.left_at IS NULL
   AND EXISTS (SELECT FROM breaker_instance named WHERE named.instance_id = i.id AND named.presented_by = i.boot)
+  AND (bi.created_at >= %(since)s OR NOT EXISTS (
+      SELECT FROM event e
+      WHERE e.breaker_id = bi.breaker_id AND e.instance_id = bi.instance_id AND e.origin = 'agent'
+        AND (e.boot = i.boot OR e.received_at >= i.session_since)))
 
 -- name: leave_unnamed
 -- They are gone since their last word. Whoever has told of one meanwhile has it.

@@ -13,7 +13,7 @@ from alerts.models import Channel
 from breakers.access import Actor
 from breakers.models import Scope
 from dashboard.pages import words
-from dashboard.pages.forms_of_kinds import form_of
+from dashboard.pages.forms_of_kinds import form_if_there, form_of
 from dashboard.pages.frame import page, render_page
 
 
@@ -38,7 +38,9 @@ def channels_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             "mail_reaches_nobody": mail_reaches_nobody,
             "channels": [(channel, told(channel, actor)["config"]) for channel in channels],
             "chosen": channel,
-            "form": form_of(channel_kinds.get(channel.kind), channel.config) if channel else None,
+            "form": form_if_there(channel_kinds, channel.kind, channel.config)
+            if channel
+            else None,
             "kinds": [form_of(channel_kinds.get(name)) for name in channel_kinds.names()],
         },
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from alerts.spans import span
-from breakers.kinds import Kind
+from breakers.kinds import Kind, Kinds, UnknownKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ def form_of(cls: type[Kind], said: Mapping[str, object] | None = None) -> KindFo
         (inspect.getdoc(cls) or "").replace("`", ""),
         [_field(field, said or {}) for field in msgspec.structs.fields(cls)],
     )
+
+
+def form_if_there(kinds: Kinds[Any], kind: str, said: Mapping[str, object]) -> KindForm | None:
+    """None where the kind is gone, with the plug-in that brought it."""
+    try:
+        return form_of(kinds.get(kind), said)
+    except UnknownKind:
+        return None
 
 
 def settings_of(cls: type[Kind], said: Mapping[str, object]) -> list[str]:

@@ -12,7 +12,7 @@ from breakers.access import Actor
 from breakers.kinds import UnknownKind
 from breakers.models import Scope
 from dashboard.pages import words
-from dashboard.pages.forms_of_kinds import KindForm, form_of, settings_of
+from dashboard.pages.forms_of_kinds import form_if_there, form_of, settings_of
 from dashboard.pages.frame import page, render_page
 
 
@@ -31,7 +31,7 @@ def rules_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             "headline": _headline(rules, limited=actor.limited),
             "rules": [(one, _settings(one)) for one in rules],
             "chosen": rule,
-            "form": _form(rule) if rule else None,
+            "form": form_if_there(rule_kinds, rule.kind, rule.params) if rule else None,
             "channels": list(channels_for(actor).order_by("name", "id")),
             "kinds": [form_of(rule_kinds.get(name)) for name in rule_kinds.names()],
             "previewed": {name for name in rule_kinds.names() if rule_kinds.get(name).previews},
@@ -47,14 +47,6 @@ def _settings(rule: Rule) -> list[str]:
         return settings_of(rule_kinds.get(rule.kind), rule.params)
     except (UnknownKind, ValueError):
         return [f"{key} {value}" for key, value in rule.params.items()]
-
-
-def _form(rule: Rule) -> KindForm | None:
-    """None where its kind is gone."""
-    try:
-        return form_of(rule_kinds.get(rule.kind), rule.params)
-    except UnknownKind:
-        return None
 
 
 def _headline(rules: list[Rule], *, limited: bool) -> str:

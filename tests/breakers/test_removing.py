@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -34,17 +35,11 @@ async def remove(web: Web, path: str, history: str = "keep") -> None:
     assert answer.status_code == 204, answer.text
 
 
-@pytest.mark.django_db(transaction=True)
-def test_one_erases_at_a_time_and_goes_on_after_its_time(
-    superuser_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(removing, "_SOME", 1)
-    breaker = make_breaker()
-    events = [make_event(breaker, "open", seq=seq, at=timezone.now()) for seq in range(3)]
-    gone = Removed.objects.create(
+def removed(event: Event) -> Removed:
+    return Removed.objects.create(
         kind="instance",
-        of_id=events[0].instance_id,
-        service_id=breaker.service_id,
+        of_id=event.instance_id,
+        service_id=event.service_id,
         environment="prod",
         service="orders",
         name="default",
@@ -52,6 +47,45 @@ def test_one_erases_at_a_time_and_goes_on_after_its_time(
         removed_at=timezone.now(),
         by_name="ada",
     )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_removed_while_another_erases_is_not_left_for_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    breaker = make_breaker(instances=("a", "b"))
+    first, second = (
+        make_event(breaker, "open", seq=1, at=timezone.now(), instance=name) for name in "ab"
+    )
+    removed(first)
+    late = [second]
+    until = removing._erase_until
+
+    def elsewhere() -> int:
+        with ThreadPoolExecutor() as other:
+            return other.submit(lambda: (erase_removed(), connection.close())[0]).result()
+
+    def erase_until(deadline: float) -> int:
+        erased = until(deadline)
+        if late:
+            removed(late.pop())
+            assert elsewhere() == 0  # its wake comes while the lock is held
+        return erased
+
+    monkeypatch.setattr(removing, "_erase_until", erase_until)
+
+    assert erase_removed() == 2
+    assert not Event.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_erases_at_a_time_and_goes_on_after_its_time(
+    superuser_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removing, "_SOME", 1)
+    breaker = make_breaker()
+    events = [make_event(breaker, "open", seq=seq, at=timezone.now()) for seq in range(3)]
+    gone = removed(events[0])
 
     with psycopg.connect(superuser_url) as other:
         other.execute("SELECT pg_advisory_lock(hashtext('panelboard.erase_removed'))")

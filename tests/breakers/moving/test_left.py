@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from alerts.evaluate import evaluate_pending
 from alerts.models import IncidentBreaker
+from breakers.history.rebuild import rebuild
+from breakers.models import BreakerInstance
 from breakers.moving import bring
 from tests.breakers.moving.test_moving import exported, imported, is_quiet
 from tests.support.make import make_rule
@@ -67,8 +69,9 @@ async def test_it_is_gone_at_once_where_the_agent_has_said_hello_already(
     await is_quiet(web)
 
 
+@pytest.mark.parametrize("derived", [False, True])
 async def test_it_is_gone_also_where_the_import_was_broken_off_and_begun_again(
-    web: Web, moved_out: Path, monkeypatch: pytest.MonkeyPatch
+    web: Web, moved_out: Path, monkeypatch: pytest.MonkeyPatch, derived: bool
 ) -> None:
     def breaks_off(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -78,10 +81,12 @@ async def test_it_is_gone_also_where_the_import_was_broken_off_and_begun_again(
             broken.setattr(bring, "_leave_unnamed", breaks_off)
             with pytest.raises(KeyboardInterrupt):
                 imported(moved_out)
+        assert not BreakerInstance.objects.filter(breaker__name="gone").exists()
+        if derived:
+            list(rebuild(write=True))
 
     async with web.agent(THERE):
         await sync_to_async(begin)()
-        assert (await instances(web)).get("gone", 0) == 0
 
         await sync_to_async(imported)(moved_out)
         assert await instances(web) == {"gone": 0, "there": 1}

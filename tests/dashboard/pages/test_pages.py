@@ -13,7 +13,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from alerts.models import Incident, Rule
+from alerts.models import Channel, Incident, Rule
 from breakers.desired.override import OverrideWish, override_breaker
 from breakers.models import ApiKey, AuditEntry, Instance, Person, Role
 from breakers.states import Mode
@@ -313,6 +313,15 @@ def test_a_rule_whose_kind_is_gone_is_shown_and_can_be_deleted(admin: Client) ->
 
     assert "gone plugin, level 3<" in text_of(admin, "/rules/")
     assert "Its kind, gone plugin, is gone" in text_of(admin, f"/rules/?edit={rule.pk}")
+
+
+def test_a_channel_whose_kind_is_gone_is_shown_and_can_be_deleted(admin: Client) -> None:
+    channel = make_channel()
+    Channel.objects.filter(pk=channel.pk).update(kind="gone_plugin")
+
+    for path in ("/channels/", "/rules/"):
+        assert channel.name in text_of(admin, path)
+    assert "Its kind, gone plugin, is gone" in text_of(admin, f"/channels/?edit={channel.pk}")
 
 
 def test_an_empty_list_is_not_said_to_be_all_there_is_to_somebody_limited(admin: Client) -> None:
