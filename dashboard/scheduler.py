@@ -29,10 +29,18 @@ class TickScheduler(Scheduler):
     def setup_schedule(self) -> None:
         """Everything is due at the start: nothing remembers when it ran last, and an hour may not come."""
         super().setup_schedule()
+        self._have_all_due()
+
+    def _have_all_due(self) -> None:
         for entry in self.schedule.values():
             entry.last_run_at = self.app.now() - _LONGER_THAN_ANY
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Where the clock was set back, nothing waits until it is as late as before."""
+        now = self.app.now()
+        if any(entry.last_run_at and entry.last_run_at > now for entry in self.schedule.values()):
+            self._have_all_due()
+            self._heap = None  # made anew by Celery from the schedule
         delay: float = super().tick(*args, **kwargs)
         self._signs.give()
         return min(delay, EVERY_S)

@@ -182,9 +182,9 @@ class Judging:
                 first.setdefault(one.pair, place)
         for pair in pairs:
             self.changed.add(pair[0])
-            held, place = self.held(pair), first.get(pair)
-            if place is not None:
-                self._judged[place] = msgspec.structs.replace(self._judged[place], before=None)
+            held, known = self.held(pair), first.get(pair)
+            if known is not None:
+                self._judged[known] = msgspec.structs.replace(self._judged[known], before=None)
             elif held is not None and held.state is not State.UNKNOWN:
                 self._judged.append(Judged(pair, False, None, held))
 

@@ -129,7 +129,7 @@ def read_line(raw: bytes, *, now: datetime) -> Line | FieldError:
         text, _, path = str(problem).partition(" - at `$")
         return FieldError((path.strip(".`") or "line",), text)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return FieldError(("line",), "is no JSON")
+        return FieldError(("line",), "is not JSON")
     except RecursionError:
         return FieldError(("line",), "is nested too deeply")
     return _wrong(line, now) or line

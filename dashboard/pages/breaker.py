@@ -315,7 +315,7 @@ def _instance_row(one: dict[str, Any]) -> InstanceRow:
         error=refusal["error"] or "",
         natural=natural if natural and natural != one["state"] else "",
         connected=one["connected"],
-        wanted=one["revision"],
+        wanted=one["revision"] if one["connected"] is not None or one["wanted"] else 0,
         drift=drift["kind"],
         drift_since=_moment(drift["since"]),
         refused_at=None if drift["kind"] == DriftKind.REFUSED else _moment(refusal["at"]),
@@ -342,7 +342,7 @@ def _standing(one: dict[str, Any]) -> tuple[str, str]:
         return f"≠ {is_so}, though {wanted or 'no override'} is wanted", "open"
     if not one["connected"]:
         return ("as wanted when last heard" if wished else "not connected"), "unknown"
-    return ("✓ as wanted" if wished else "✓ nothing is wanted of it"), "closed"
+    return ("✓ as wanted" if wished else "✓ no override"), "closed"
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -38,9 +38,7 @@ def channels_page(request: HttpRequest, actor: Actor) -> HttpResponse:
             "mail_reaches_nobody": mail_reaches_nobody,
             "channels": [(channel, told(channel, actor)["config"]) for channel in channels],
             "chosen": channel,
-            "form": form_if_there(channel_kinds, channel.kind, channel.config)
-            if channel
-            else None,
+            "form": form_if_there(channel_kinds, channel.kind, channel.config) if channel else None,
             "kinds": [form_of(channel_kinds.get(name)) for name in channel_kinds.names()],
         },
     )

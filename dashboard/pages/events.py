@@ -230,4 +230,6 @@ def _reason(event: dict[str, Any]) -> str:
     reason = event.get("reason") or ""
     rate = (event.get("metrics") or {}).get("failure_rate")
     figures = "" if rate is None or event.get("to") != "open" else f"{words.percent(rate)} failing"
+    if event["type"] == "note" and reason and event["detail"]:
+        return f"{reason}: {event['detail']}"
     return event["detail"] or _REASONS.get(reason, reason.replace("_", " ")) or figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -98,7 +99,9 @@ def _render(
     limit_errors: dict[str, str] | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    keys = list(keys_for(actor).order_by("revoked_at", "-created_at", "-id"))
+    keys = list(
+        keys_for(actor).order_by(F("revoked_at").desc(nulls_first=True), "-created_at", "-id")
+    )
     made_names = names_made()
     valid = [key for key in keys if key.revoked_at is None]
     unused = sum(key.last_used_at is None for key in valid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from datetime import timedelta
 
 import pytest
 import redis
@@ -18,6 +19,26 @@ def test_everything_is_due_at_the_start() -> None:
 
     assert len(scheduler.schedule) == len(app.conf.beat_schedule)
     assert all(entry.is_due().is_due for entry in scheduler.schedule.values())
+
+
+def test_a_clock_that_is_set_back_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = app.now()
+    monkeypatch.setattr(app, "now", lambda: at)
+    scheduler = TickScheduler(app)
+    sent: list[str] = []
+    monkeypatch.setattr(scheduler, "apply_async", lambda entry, **_: sent.append(entry.name))
+
+    def ticks() -> set[str]:
+        sent.clear()
+        for _ in range(len(scheduler.schedule) + 1):
+            scheduler.tick()
+        return set(sent)
+
+    assert ticks() == set(scheduler.schedule)
+    assert ticks() == set()
+    at -= timedelta(hours=1)
+    assert ticks() == set(scheduler.schedule)
+    assert ticks() == set()
 
 
 def test_the_name_of_a_sign_outlives_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

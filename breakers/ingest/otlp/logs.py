@@ -62,7 +62,7 @@ def _item(record: LogRecord, said: dict[str, Plain], identity: Identity) -> Item
     at = time_of(nanoseconds) if nanoseconds else None
     if at is None:
         # Without it a repeat of the export could not be told from a second event.
-        return Item(errors=(FieldError(("timeUnixNano",), "is required"),))
+        return Item(errors=(FieldError(("timeUnixNano",), "is required, or observedTimeUnixNano"),))
     if identity.service is None:
         return Item(errors=(FieldError(("resource", "service.name"), "is required"),))
     fields: dict[str, Any] = {}

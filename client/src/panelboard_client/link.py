@@ -37,7 +37,7 @@ MAX_FRAME = 1 << 20
 NAME_TAKEN = 4409
 REFUSALS = {
     4400: "the panel does not understand this client",
-    4401: "the panel does not know the API key",
+    4401: "the panel refuses the API key",
     4403: "the API key may not connect this service",
 }
 
@@ -181,7 +181,10 @@ class Link:
                 )
                 return self._backoff(began)
             if code in REFUSALS:
-                self.say("%s (%s); trying again each minute", REFUSALS[code], closed)
+                said = (
+                    closed.rcvd.reason if closed.rcvd is not None and closed.rcvd.reason else code
+                )
+                self.say("%s (%s); trying again each minute", REFUSALS[code], said)
                 return REFUSED_PAUSE_S * _chance(0.5)
             self.say("the panel closed the connection (%s); trying again", closed)
         except websockets.exceptions.InvalidStatus as refused:

@@ -136,7 +136,7 @@ export class PbHand extends HTMLElement {
     const target = this.dataset["target"] || "what it guards";
     const calls = Number(this.dataset["calls"] || "NaN");
     // The figure is of all instances together.
-    const about = Number.isNaN(calls) || calls === 0 || this.#only !== null ? "all calls" : `about ${perSecond(calls)} calls/s`;
+    const about = Number.isNaN(calls) || calls === 0 || this.#only !== null ? "all calls" : `about ${perSecond(calls)} ${perSecond(calls) === "1" ? "call" : "calls"}/s`;
     const deaf = this.#deaf;
     const toCome = this.#only === null ? " and those to come" : " alone";
     const who = deaf === 1 ? "One of them does not hear of it: it is" : `${deaf} of them do not hear of it: they are`;

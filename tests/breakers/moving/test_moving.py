@@ -245,7 +245,7 @@ async def test_a_file_that_was_cut_short_is_told_and_goes_on_from_the_whole_one(
 
         _, wrong = imported(cut)
 
-        assert "is no JSON" in wrong
+        assert "is not JSON" in wrong
         assert agrees()
         imported(path)
         assert states() == states_before
