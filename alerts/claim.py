@@ -44,10 +44,15 @@ WHERE b.id = ANY(%s) ORDER BY b.id
 # The retired, and those that no longer have the breaker, say nothing any more, except where their last word is among
 # the rows: a row may carry an earlier time than one committed before it, by as much as a transaction takes.
 _BROKEN = "replace({0}.mode, '_', ' ') || ' by ' || {0}.by_name || ' past ' || {0}.broke"
+# Of what the present life of its instance has said nothing yet: what another life that ended on purpose left open is
+# nobody's word.
+_SILENT = """(bi.boot <> i.boot AND bi.presented_by <> i.boot
+       AND EXISTS (SELECT FROM absence a WHERE a.instance_id = i.id AND a.breaker_id IS NULL AND a.until > bi.at))"""
 _SEEN = f"""
 SELECT bi.breaker_id, 0 AS outbox_id, bi.instance_id, bi.state, bi.natural_state,
        extract(epoch FROM bi.since)::float, i.name, bi.library, i.labels || bi.labels,
-       i.lost_at IS NULL AND left_.at IS NULL, i.lost_at IS NOT NULL AND left_.at IS NULL, left_.at IS NOT NULL,
+       i.lost_at IS NULL AND left_.at IS NULL AND {_SILENT} IS NOT TRUE,
+       i.lost_at IS NOT NULL AND left_.at IS NULL, left_.at IS NOT NULL,
        bi.applied_revision,
        extract(epoch FROM bi.not_closed_since)::float, extract(epoch FROM i.session_since)::float,
        NULL::float, NULL::text, NULL::text, NULL::text, extract(epoch FROM bi.left_at)::float

@@ -60,7 +60,7 @@ class Decisions:
         self.left: list[Pair] = []
         """What leaves its instance."""
         self._returned: list[Pair] = []
-        """What had left its instance and is back."""
+        """What had left its instance and is back, or is spoken of again."""
         self.applied: set[int] = set()
         """Breakers of which an instance said what it has applied."""
 
@@ -86,13 +86,18 @@ class Decisions:
             await self._report(reports)
         back = [pair for instance in sorted(self.back) for pair in self._pairs_of.get(instance, ())]
         left = await self._left_by(self.back) if back else set()
+        silent = await self._silent_in(self.back) if back else set()
         back = [pair for pair in back if pair not in left]
-        self._ledger.begin_again(dict.fromkeys([*back, *self._returned]))
+        self._ledger.begin_again(dict.fromkeys([*back, *self._returned]), silent=silent)
         return answers
 
     async def _left_by(self, instances: Iterable[int]) -> set[Pair]:
         """What these instances no longer have."""
         return set(await self._db.fetch("left_by_instances", instances=sorted(instances)))
+
+    async def _silent_in(self, instances: Iterable[int]) -> set[Pair]:
+        """Of what their present life has said nothing, before this group."""
+        return set(await self._db.fetch("silent_of_instances", instances=sorted(instances)))
 
     async def _decide(self, job: AnyJob) -> object:
         match job:
@@ -158,6 +163,10 @@ class Decisions:
         unknown_revisions: dict[str, int] = {}
         if hello.breakers:
             presented = {ids[item.breaker]: item for item in hello.breakers}
+            if boot_before == hello.boot:  # an earlier hello of this life did not name all
+                self._returned += await self._silent_in([instance]) & {
+                    (breaker, instance) for breaker in presented
+                }
             if len(hello.breakers) < HELLO_MAX:  # else it may have more than it can name
                 await self._leave(instance, hello.boot, presented)
             found = await self._db.fetch(

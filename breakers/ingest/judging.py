@@ -171,10 +171,11 @@ class Judging:
             if held is not None:
                 self._judged.append(Judged(pair, False, held, held, again=True))
 
-    def begin_again(self, pairs: Iterable[Pair]) -> None:
+    def begin_again(self, pairs: Iterable[Pair], *, silent: Set[Pair]) -> None:
         """Instances are back, and what they left behind counts again: as if it were new, but where the group has moved
-        it. What it moved was nobody's word before: a breaker that was open when its process ended well, and is
-        closed in the next one, was not open until then."""
+        it, and but for the `silent`, of which their present life has said nothing yet. What was moved was nobody's word
+        before: a breaker that was open when its process ended well, and is closed in the next one, was not
+        open until then."""
         self._written_up = None
         first: dict[Pair, int] = {}
         for place, one in enumerate(self._judged):
@@ -185,7 +186,7 @@ class Judging:
             held, known = self.held(pair), first.get(pair)
             if known is not None:
                 self._judged[known] = msgspec.structs.replace(self._judged[known], before=None)
-            elif held is not None and held.state is not State.UNKNOWN:
+            elif held is not None and held.state is not State.UNKNOWN and pair not in silent:
                 self._judged.append(Judged(pair, False, None, held))
 
     def write_up(self) -> Writing:

@@ -238,6 +238,13 @@ SELECT breaker_id, instance_id FROM breaker_instance WHERE instance_id = ANY(%(i
 -- name: left_by_instances
 SELECT breaker_id, instance_id FROM breaker_instance WHERE instance_id = ANY(%(instances)s) AND left_at IS NOT NULL
 
+-- name: silent_of_instances
+-- Of what the present life of these instances has said nothing: another has, which ended on purpose. See `_SILENT` of
+-- alerts/claim.py.
+SELECT bi.breaker_id, bi.instance_id FROM breaker_instance bi JOIN instance i ON i.id = bi.instance_id
+WHERE bi.instance_id = ANY(%(instances)s) AND bi.boot <> i.boot AND bi.presented_by <> i.boot
+  AND EXISTS (SELECT FROM absence a WHERE a.instance_id = i.id AND a.breaker_id IS NULL AND a.until > bi.at)
+
 -- name: services_of_instances
 SELECT id, service_id FROM instance WHERE id = ANY(%(instances)s)
 

@@ -55,6 +55,24 @@ async def test_a_service_that_comes_back_healthy_fires_nothing(web: Web, by: str
             assert await statuses() == ["resolved"]
 
 
+async def test_a_process_that_has_said_nothing_yet_is_not_judged_by_its_former_life(
+    web: Web,
+) -> None:
+    await sync_to_async(make_rule)()
+    await end_well(web)
+    assert await statuses() == ["firing"]
+
+    async with web.agent(CLOSED, instance="one", boot="b2"):
+        assert await statuses() == ["resolved"]
+        async with web.agent(instance="two", boot="b2") as agent:
+            assert await statuses() == ["resolved"]
+            await agent.hello(CLOSED, instance="two", boot="b2")
+            assert await statuses() == ["resolved"]
+        async with web.agent(instance="three", boot="b2") as agent:
+            await agent.hello(OPEN, instance="three", boot="b2")
+            assert await statuses() == ["resolved", "firing"]
+
+
 async def test_what_comes_back_open_is_an_incident(web: Web) -> None:
     await sync_to_async(make_rule)()
     await end_well(web)
