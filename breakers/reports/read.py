@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -14,7 +15,7 @@ from psycopg.rows import namedtuple_row
 from breakers.models import Breaker, BreakerInstance, Event
 from breakers.reports.span import Span
 from breakers.reports.tally import FLAP_WITHIN, Tally, tally
-from breakers.reports.timeline import Timeline, timeline
+from breakers.reports.timeline import Absence, Timeline, timeline
 from breakers.sql import statements
 from breakers.states import Change, Held, Origin, State
 
@@ -47,11 +48,17 @@ def timelines_of(breakers: Sequence[int], span: Span) -> dict[int, list[Timeline
         "since": span.since - FLAP_WITHIN,
         "until": span.until,
     }
+    absences: dict[tuple[int, int], list[Absence]] = defaultdict(list)
     with connection.cursor() as cursor:
+        cursor.execute(_SQL["absences"], asked)
+        for breaker, instance, since, until in cursor:
+            absences[breaker, instance].append((since, until))
         cursor.cursor.row_factory = namedtuple_row
         cursor.execute(_SQL["changes"], asked)
         rows: Iterator[Any] = iter(cursor)  # named tuples, of which Django's cursor knows nothing
-        for (breaker, _), some in groupby(rows, key=lambda row: (row.breaker_id, row.instance_id)):
+        for (breaker, instance), some in groupby(
+            rows, key=lambda row: (row.breaker_id, row.instance_id)
+        ):
             kept = list(some)
             retired_at, start = kept[0].retired_at, None
             if kept[0].is_checkpoint:
@@ -63,6 +70,7 @@ def timelines_of(breakers: Sequence[int], span: Span) -> dict[int, list[Timeline
                 start=start,
                 left=None if start else _left(kept, changes),
                 retired_at=retired_at,
+                absences=absences[breaker, instance],
             )
             found.setdefault(breaker, []).append(line)
     return found

@@ -74,7 +74,7 @@ def tally(timelines: Iterable[Timeline], *, since: datetime, until: datetime) ->
         flaps += _flaps(seen, since, until)
         recoveries += len(over)
         recovering += sum(over, _NOTHING)
-        longest = max([longest, *_lengths(seen, line.ended, since, until)])
+        longest = max([longest, *_lengths(seen, since, until)])
     return Tally(
         states=states,
         any_open=_union(opened),
@@ -93,7 +93,7 @@ def _clipped(
     end = until if line.ended is None else min(until, line.ended)
     for spell, following in pairwise([*line.spells, Spell(State.UNKNOWN, end)]):
         begun, ended = max(spell.begun, since), min(following.begun, end)
-        if begun < ended:
+        if begun < ended and spell.state is not None:
             yield spell.state, begun, ended
 
 
@@ -107,11 +107,9 @@ def _flaps(seen: list[Outage], since: datetime, until: datetime) -> int:
     )
 
 
-def _lengths(
-    seen: list[Outage], gone: datetime | None, since: datetime, until: datetime
-) -> Iterator[timedelta]:
+def _lengths(seen: list[Outage], since: datetime, until: datetime) -> Iterator[timedelta]:
     for outage in seen:
-        ended = outage.ended or gone or until
+        ended = outage.ended or outage.gone or until
         if outage.begun < until and ended > since:
             yield min(ended, until) - outage.begun
 

@@ -32,3 +32,10 @@ CROSS JOIN LATERAL (
     OFFSET 0  -- or all of history is read, and joined to the pairs
 ) h
 ORDER BY h.breaker_id, h.instance_id, h.is_checkpoint DESC, h.occurred_at
+
+-- name: absences
+-- When instances of some breakers were retired, or did not have them, and came back.
+SELECT bi.breaker_id, bi.instance_id, a.since, a.until
+FROM breaker_instance bi
+JOIN absence a ON a.instance_id = bi.instance_id AND (a.breaker_id IS NULL OR a.breaker_id = bi.breaker_id)
+WHERE bi.breaker_id = ANY(%(breakers)s) AND a.since < %(until)s

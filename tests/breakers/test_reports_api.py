@@ -11,6 +11,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
 
+from breakers.models import Instance
 from tests.support.make import make_key
 from tests.support.web import Web
 
@@ -95,6 +96,16 @@ async def test_a_goodbye_ends_the_time_and_a_restart_goes_on_in_its_own_boot(web
         told = await web.get(f"breakers/{id}/report")
 
     assert (told["trips"], told["recoveries"], told["instances"]) == (1, 1, 1)
+
+
+async def test_a_report_of_the_past_stays_as_it_was_when_somebody_comes_back(web: Web) -> None:
+    await web.post_events(event(0, "closed"), event(600, "open"))
+    await Instance.objects.aupdate(retired_at=T0 + timedelta(seconds=1800))
+    before = await web.get("reports", **HOUR)
+    assert before["items"][0]["longest_outage"] == 1200
+
+    async with web.agent({"breaker": "catalog", "state": "closed"}, instance="default"):
+        assert await web.get("reports", **HOUR) == before
 
 
 async def test_many_breakers_by_id_and_services_as_a_whole(web: Web) -> None:

@@ -50,6 +50,11 @@ def line(*told: str, **fields: int) -> Timeline:
     return timeline(changes, retired_at=None if retired is None else T0 + retired * SECOND)
 
 
+def absent(*told: str, since: int, until: int) -> Timeline:
+    changes = [change(int(at), state) for at, state in (one.split() for one in told)]
+    return timeline(changes, absences=[(T0 + since * SECOND, T0 + until * SECOND)])
+
+
 def over(lines: Sequence[Timeline], since: int = 0, until: int = 3600) -> Tally:
     return tally(lines, since=T0 + since * SECOND, until=T0 + until * SECOND)
 
@@ -261,3 +266,39 @@ def test_the_last_spell_is_the_current_state(told: list[tuple[int, str, str, int
 
     assert held is not None
     assert timeline(changes).spells[-1].state is held.state
+
+
+def test_who_was_not_there_was_in_no_state_and_did_not_recover() -> None:
+    left_open = absent("0 closed", "100 open", "2001 closed", since=400, until=2000)
+
+    found = over([left_open])
+
+    assert seconds(found) == {"closed": 100 + 1600, "open": 300}
+    assert (found.trips, found.recoveries, found.instances) == (1, 0, 1)
+    assert found.longest_outage == 300 * SECOND
+    assert over([left_open], until=1000) == over(
+        [line("0 closed", "100 open", retired=400)], until=1000
+    )
+    assert seconds(over([left_open], since=500, until=1900)) == {}
+
+
+def test_who_comes_back_as_it_was_is_so_from_then_on() -> None:
+    still_open = absent("0 closed", "100 open", "3000 closed", since=400, until=2000)
+    closed = absent("0 closed", "2002 open", since=400, until=2000)
+
+    assert seconds(over([still_open])) == {"closed": 100 + 600, "open": 300 + 1000}
+    assert over([still_open]).recovering == 1000 * SECOND
+    assert seconds(over([closed])) == {"closed": 402, "open": 1598}
+    assert over([closed]).trips == 1
+
+
+def test_what_it_told_meanwhile_counts_from_its_return() -> None:
+    told = absent("0 closed", "100 open", "1990 closed", since=400, until=2000)
+
+    assert seconds(over([told])) == {"closed": 100 + 1600, "open": 300}
+
+
+def test_a_restart_is_no_absence() -> None:
+    restarted = absent("0 closed", "100 open", "435 closed", since=400, until=430)
+
+    assert over([restarted]) == over([line("0 closed", "100 open", "435 closed")])
